@@ -1,0 +1,197 @@
+// Package admin is the role that manages polls: an API for organisers, behind a
+// bearer token.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"popeye"
+	"popeye/internal/web"
+)
+
+// Register is where polls are kept.
+type Register interface {
+	// Definitions returns all polls in their current rounds.
+	Definitions(ctx context.Context) ([]popeye.Definition, error)
+	// Apply creates a poll in state s, or updates it. It fails with
+	// popeye.ErrExists when votes would lose their meaning.
+	Apply(ctx context.Context, p popeye.Poll, s popeye.State) (d popeye.Definition, created bool, err error)
+	// Delete deletes a poll with all its votes, or fails with popeye.ErrNotFound.
+	Delete(ctx context.Context, poll string) error
+	// Tally returns a poll's result, or popeye.ErrNotFound.
+	Tally(ctx context.Context, poll string) (popeye.Tally, error)
+}
+
+// Rounds is where rounds begin and end.
+type Rounds interface {
+	// Open opens a draft, or begins a new round of a closed poll.
+	Open(ctx context.Context, poll string) (popeye.Definition, error)
+	// Close closes a round.
+	Close(ctx context.Context, round int64) error
+}
+
+// Config is what the role needs.
+type Config struct {
+	Register Register
+	Rounds   Rounds
+	// Token is what a request must bear.
+	Token string
+	// Changed is called after each change of a poll, before the answer. Where all
+	// roles are one process it returns when all of them know.
+	Changed func(ctx context.Context, poll string) error
+	Pages   *web.Pages
+	Log     *slog.Logger
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Admin is the role. It is an http.Handler.
+type Admin struct {
+	Config
+	*web.Mux
+
+	token [sha256.Size]byte
+}
+
+// New returns the role, ready to serve.
+func New(cfg Config) *Admin {
+	a := &Admin{Config: cfg, Mux: web.NewMux(cfg.Log, web.RenderJSON), token: sha256.Sum256([]byte(cfg.Token))}
+	a.handle("GET /admin/api/v1/polls", a.list)
+	a.handle("POST /admin/api/v1/polls", a.apply)
+	a.handle("GET /admin/api/v1/polls/{poll}", a.show)
+	a.handle("PATCH /admin/api/v1/polls/{poll}", a.patch)
+	a.handle("DELETE /admin/api/v1/polls/{poll}", a.remove)
+	a.handle("GET /admin/api/v1/polls/{poll}/results", a.results)
+	return a
+}
+
+// handle routes pattern to h for those who bear the token.
+func (a *Admin) handle(pattern string, h web.Handler) {
+	a.Handle(pattern, func(w http.ResponseWriter, r *http.Request) error {
+		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		sum := sha256.Sum256([]byte(given))
+		if !ok || subtle.ConstantTimeCompare(sum[:], a.token[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="popeye"`)
+			return web.NewProblem(http.StatusUnauthorized, "Send the administration token: Authorization: Bearer ...")
+		}
+		return h(w, r)
+	})
+}
+
+func (a *Admin) list(w http.ResponseWriter, r *http.Request) error {
+	all, err := a.Register.Definitions(r.Context())
+	if err != nil {
+		return err
+	}
+	polls := []web.Definition{}
+	for i := range all {
+		polls = append(polls, web.NewDefinition(&all[i], a.Now()))
+	}
+	web.JSON(w, http.StatusOK, map[string]any{"polls": polls})
+	return nil
+}
+
+// find returns the definition that the request's path names.
+func (a *Admin) find(r *http.Request) (*popeye.Definition, error) {
+	all, err := a.Register.Definitions(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if d := popeye.NewCatalog(all).Find(r.PathValue("poll")); d != nil {
+		return d, nil
+	}
+	return nil, popeye.ErrNotFound
+}
+
+func (a *Admin) show(w http.ResponseWriter, r *http.Request) error {
+	d, err := a.find(r)
+	if err != nil {
+		return err
+	}
+	web.JSON(w, http.StatusOK, web.NewDefinition(d, a.Now()))
+	return nil
+}
+
+// definition is a poll as an organiser sends it. What the answers of this API
+// add to it may come back, and is ignored.
+type definition struct {
+	popeye.Poll
+	State   popeye.State    `json:"state"`
+	Round   json.RawMessage `json:"round"`
+	Version json.RawMessage `json:"version"`
+}
+
+// apply is POST /admin/api/v1/polls: create, or make it so.
+func (a *Admin) apply(w http.ResponseWriter, r *http.Request) error {
+	var body definition
+	if err := web.ReadJSON(w, r, &body, true); err != nil {
+		return err
+	}
+	state := popeye.Open
+	if body.State == popeye.Draft {
+		state = popeye.Draft
+	}
+	d, created, err := a.put(r.Context(), body.Poll, state)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+		w.Header().Set("Location", "/admin/api/v1/polls/"+d.ID)
+	}
+	return a.changed(w, r, d, status)
+}
+
+func (a *Admin) put(ctx context.Context, p popeye.Poll, s popeye.State) (popeye.Definition, bool, error) {
+	p = p.WithDefaults()
+	if err := p.Validate(); err != nil {
+		return popeye.Definition{}, false, err
+	}
+	return a.Register.Apply(ctx, p, s)
+}
+
+// changed tells the other roles of d, and then the organiser.
+func (a *Admin) changed(w http.ResponseWriter, r *http.Request, d popeye.Definition, status int) error {
+	if err := a.Changed(r.Context(), d.ID); err != nil {
+		return fmt.Errorf("%w: %s is stored, but not every part knows it yet: %w", popeye.ErrUnavailable, d.ID, err)
+	}
+	web.JSON(w, status, web.NewDefinition(&d, a.Now()))
+	return nil
+}
+
+func (a *Admin) remove(w http.ResponseWriter, r *http.Request) error {
+	poll := r.PathValue("poll")
+	if err := a.Register.Delete(r.Context(), poll); err != nil {
+		return err
+	}
+	if err := a.Changed(r.Context(), poll); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// results is the export for organisers, who may see it at any time.
+func (a *Admin) results(w http.ResponseWriter, r *http.Request) error {
+	format := r.FormValue("format")
+	if format == "" {
+		format = "json"
+	}
+	if format != "csv" && format != "json" {
+		return web.NewProblem(http.StatusBadRequest, "A result is exported as format=csv or format=json.")
+	}
+	tally, err := a.Register.Tally(r.Context(), r.PathValue("poll"))
+	if err != nil {
+		return err
+	}
+	return web.Export(w, &tally, format)
+}

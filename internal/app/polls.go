@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"popeye"
+	"popeye/internal/client"
+	"popeye/internal/config"
+	"popeye/internal/pollsfile"
+)
+
+// managePolls is "popeye polls ...".
+func managePolls(ctx context.Context, p Process, cfg config.Polls, command string) error {
+	token, err := config.ReadToken(cfg.TokenFile)
+	if err != nil {
+		return fmt.Errorf("%w\nIt is the token that \"popeye all\" printed at its first start; say where it is with --token-file", err)
+	}
+	c := client.New(cfg.Server, token)
+	switch verb := strings.Fields(command)[1]; verb {
+	case "apply":
+		return applyPolls(ctx, p, c, cfg.Apply.File)
+	case "list":
+		return listPolls(ctx, p, c, cfg.List.JSON)
+	case "open":
+		return setState(ctx, p, c, cfg.Open.Poll, popeye.Open)
+	case "close":
+		return setState(ctx, p, c, cfg.Close.Poll, popeye.Closed)
+	case "delete":
+		if err := c.Delete(ctx, cfg.Delete.Poll); err != nil {
+			return fmt.Errorf("delete %s: %w", cfg.Delete.Poll, err)
+		}
+		_, err := fmt.Fprintf(p.Stdout, "%s: deleted\n", cfg.Delete.Poll)
+		return err
+	default:
+		text, err := c.Export(ctx, cfg.Export.Poll, cfg.Export.Format)
+		if err != nil {
+			return fmt.Errorf("export %s: %w", cfg.Export.Poll, err)
+		}
+		_, err = p.Stdout.Write(text)
+		return err
+	}
+}
+
+// applyPolls applies every poll of the file, and tells at the end of all that
+// was refused.
+func applyPolls(ctx context.Context, p Process, c *client.Client, file string) error {
+	text, err := readFile(p, file)
+	if err != nil {
+		return err
+	}
+	polls, err := pollsfile.Parse(file, text)
+	if err != nil {
+		return err
+	}
+	var refused []error
+	for _, poll := range polls {
+		d, created, err := c.Apply(ctx, poll)
+		if err != nil {
+			refused = append(refused, fmt.Errorf("apply %s: %w", poll.ID, err))
+			continue
+		}
+		done := "applied"
+		if created {
+			done = "created"
+		}
+		fmt.Fprintf(p.Stdout, "%s: %s, %s\n", d.ID, done, d.State)
+	}
+	return errors.Join(refused...)
+}
+
+func readFile(p Process, file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(p.Stdin)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the polls: %w", err)
+	}
+	return text, nil
+}
+
+func listPolls(ctx context.Context, p Process, c *client.Client, asJSON bool) error {
+	polls, err := c.List(ctx)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		out := json.NewEncoder(p.Stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(map[string]any{"polls": polls})
+	}
+	out := tabwriter.NewWriter(p.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(out, "POLL\tSTATE\tROUND\tKIND\tPOLICY\tRESULTS\tQUESTION")
+	for _, d := range polls {
+		fmt.Fprintf(out, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.State, d.Round, d.Kind, d.Policy, d.Results, d.Question)
+	}
+	return out.Flush()
+}
+
+func setState(ctx context.Context, p Process, c *client.Client, poll string, s popeye.State) error {
+	d, err := c.SetState(ctx, poll, s)
+	if err != nil {
+		return fmt.Errorf("set %s %s: %w", poll, s, err)
+	}
+	_, err = fmt.Fprintf(p.Stdout, "%s: %s, round %d\n", d.ID, d.State, d.Round)
+	return err
+}

@@ -1,0 +1,187 @@
+package poll
+
+import (
+	"net/http"
+	"strconv"
+
+	"popeye"
+	"popeye/internal/voter"
+	"popeye/internal/web"
+)
+
+// home is GET /: the page of the only open poll, or the list of all.
+func (p *Poll) home(w http.ResponseWriter, r *http.Request) error {
+	catalog := p.Queue.Catalog()
+	if catalog == nil {
+		return p.waiting()
+	}
+	if open := catalog.OpenAt(p.Now()); len(open) == 1 {
+		return p.showPage(w, r, open[0])
+	}
+	view := web.ListView{Assets: assets}
+	for _, d := range catalog.All() {
+		view.Polls = append(view.Polls, web.ListItem{
+			ID: d.ID, Question: d.Question, State: d.StateAt(p.Now()), Opens: d.Opens, Closes: d.Closes,
+			URL: "/p/" + d.ID, ResultURL: "/r/" + d.ID,
+		})
+	}
+	p.Pages.List(w, http.StatusOK, view)
+	return nil
+}
+
+// page is GET /p/{poll}.
+func (p *Poll) page(w http.ResponseWriter, r *http.Request) error {
+	d, err := p.find(r)
+	if err != nil {
+		return err
+	}
+	return p.showPage(w, r, d)
+}
+
+// showPage shows the voting page to a browser, which from now on knows its
+// voter.
+func (p *Poll) showPage(w http.ResponseWriter, r *http.Request, d *popeye.Definition) error {
+	who, err := p.Voters.Identify(r, d, "")
+	if err != nil {
+		return p.refusal(d, err)
+	}
+	name, err := p.Voters.Pseudonym(d, who.ID)
+	if err != nil {
+		return err
+	}
+	p.Voters.SetCookie(w, r, who)
+	mark, voted, err := p.Queue.Mark(r.Context(), d.Round, name)
+	view := p.view(d, who)
+	if err != nil {
+		view.Notice = "We cannot tell now whether you have voted already. You may vote: it never counts twice."
+	}
+	if voted {
+		p.showRecorded(&view, d, name, mark)
+		if d.Results == popeye.AfterVote {
+			p.Voters.GrantPass(w, r, d)
+		}
+	}
+	p.Pages.Vote(w, http.StatusOK, view)
+	return nil
+}
+
+// view is the page for a voter of whom no vote is known.
+func (p *Poll) view(d *popeye.Definition, who voter.Identity) web.VoteView {
+	now := p.Now()
+	state := d.StateAt(now)
+	view := web.VoteView{
+		Assets: assets, Poll: *d, State: state, Now: now,
+		Token: p.Voters.Token(d, who.ID), Action: "/p/" + d.ID, Changeable: d.Policy == popeye.Change,
+	}
+	if d.Results == popeye.Always || state == popeye.Closed || state == popeye.Final {
+		view.ResultURL = "/r/" + d.ID
+	}
+	return view
+}
+
+// showRecorded adds the vote that stands to the page.
+func (p *Poll) showRecorded(view *web.VoteView, d *popeye.Definition, name popeye.Voter, m popeye.Mark) {
+	view.Recorded = d.Chosen(m.Choices)
+	view.Receipt = name.Receipt()
+	view.Counted = p.Counted
+	view.After = m.Stamp
+	if d.Results != popeye.AfterClose {
+		view.ResultURL = "/r/" + d.ID
+	}
+}
+
+// castForm is POST /p/{poll}.
+func (p *Poll) castForm(w http.ResponseWriter, r *http.Request) error {
+	b, err := p.readBallot(w, r)
+	if err != nil {
+		return err
+	}
+	d, err := p.find(r)
+	if err != nil {
+		return err
+	}
+	return p.castBallot(w, r, d, b)
+}
+
+// castHome is POST /: a vote in the only open poll, as the clients of the
+// classic example voting app send it.
+func (p *Poll) castHome(w http.ResponseWriter, r *http.Request) error {
+	b, err := p.readBallot(w, r)
+	if err != nil {
+		return err
+	}
+	d, err := p.only()
+	if err != nil {
+		return err
+	}
+	return p.castBallot(w, r, d, b)
+}
+
+// only returns the only open poll or, when none is open, the only poll.
+func (p *Poll) only() (*popeye.Definition, error) {
+	catalog := p.Queue.Catalog()
+	open, all := catalog.OpenAt(p.Now()), catalog.All()
+	switch {
+	case catalog == nil:
+		return nil, p.waiting()
+	case len(open) == 1:
+		return open[0], nil
+	case len(open) > 1:
+		return nil, web.NewProblem(http.StatusConflict, "More than one poll is open. Vote at the address of the one that you mean.")
+	case len(all) == 1:
+		return all[0], nil
+	case len(all) > 1:
+		return nil, popeye.ErrClosed
+	default:
+		return nil, popeye.ErrNotFound
+	}
+}
+
+// readBallot reads a form: its fields vote, voter and after.
+func (p *Poll) readBallot(w http.ResponseWriter, r *http.Request) (ballot, error) {
+	if err := p.admit(r); err != nil {
+		return ballot{}, err
+	}
+	form, err := web.ReadForm(w, r)
+	if err != nil {
+		return ballot{}, err
+	}
+	b := ballot{choices: form["vote"], token: form.Get("voter")}
+	if after := form.Get("after"); after != "" {
+		stamp, err := strconv.ParseInt(after, 10, 64)
+		if err != nil {
+			return ballot{}, web.NewProblem(http.StatusBadRequest, "The field after is not the stamp of a vote.")
+		}
+		b.after = popeye.Stamp(stamp)
+	}
+	return b, nil
+}
+
+// castBallot casts and redirects to the page that shows the vote. When another
+// vote stands, or none, it shows the page with the reason instead.
+func (p *Poll) castBallot(w http.ResponseWriter, r *http.Request, d *popeye.Definition, b ballot) error {
+	v, err := p.cast(w, r, d, b)
+	p.count(v, err)
+	switch {
+	case err != nil:
+		err = p.refusal(d, err)
+	case v.outcome.Stands():
+		w.Header().Set("Cache-Control", "private, no-store")
+		w.Header().Set("Location", "/p/"+d.ID)
+		w.WriteHeader(http.StatusSeeOther)
+		return nil
+	default:
+		err = otherStands(d, v)
+	}
+	problem := web.ProblemOf(err)
+	if v.who.Source == "" || problem.Status >= http.StatusInternalServerError {
+		return err
+	}
+	view := p.view(d, v.who)
+	view.Notice = problem.Detail
+	if v.outcome != "" {
+		p.showRecorded(&view, d, v.voter, v.mark)
+	}
+	p.Pages.Vote(w, problem.Status, view)
+	return nil
+}

@@ -1,0 +1,186 @@
+// Package result is the role that shows results: the result pages, the API, and
+// the live streams. It reads tallies from the store and hears of changes by the
+// bell; it never sees the queue, and never counts a vote itself.
+package result
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"popeye"
+	"popeye/internal/web"
+)
+
+// Store is where tallies come from.
+type Store interface {
+	// Tally returns a poll's result, at a cost that does not depend on the number
+	// of votes. It fails with popeye.ErrNotFound.
+	Tally(ctx context.Context, poll string) (popeye.Tally, error)
+}
+
+// Bell tells which polls' results have changed.
+type Bell interface {
+	// Listen calls heard after each change until ctx is done. It may be called
+	// once for several changes.
+	Listen(ctx context.Context, heard func(poll string)) error
+}
+
+// Passes tells whether a browser has voted in a round.
+type Passes interface {
+	HasPass(r *http.Request, d *popeye.Definition) bool
+}
+
+// Config is what the role needs.
+type Config struct {
+	Store  Store
+	Bell   Bell
+	Passes Passes
+	Pages  *web.Pages
+	// MaxViewers bounds the open streams; more are answered 503.
+	MaxViewers int
+	// Interval is the least time between two frames of a poll.
+	Interval time.Duration
+	// Heartbeat is the time between two comments on a silent stream.
+	Heartbeat time.Duration
+	// WriteTimeout is how long a viewer may take to read a frame before it is
+	// let go.
+	WriteTimeout time.Duration
+	Log          *slog.Logger
+	Metrics      prometheus.Registerer
+	// Now is the clock.
+	Now func() time.Time
+}
+
+// Result is the role. It is an http.Handler; Run keeps it up to date.
+type Result struct {
+	Config
+	*web.Mux
+
+	boards  sync.Map // poll ID -> *board
+	viewers atomic.Int64
+	frames  prometheus.Counter
+
+	// Boards work and streams live until ended is closed; work waits for them.
+	ended chan struct{}
+	end   sync.Once
+	work  sync.WaitGroup
+}
+
+// assets is where the pages of this role find their static files.
+const assets = "/r/_/"
+
+// New returns the role, ready to serve.
+func New(cfg Config) *Result {
+	s := &Result{
+		Config: cfg,
+		Mux:    web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
+		ended:  make(chan struct{}),
+		frames: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "popeye_result_frames_total",
+			Help: "Frames delivered to viewers.",
+		}),
+	}
+	cfg.Metrics.MustRegister(s.frames, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "popeye_result_viewers",
+		Help: "Streams that are open.",
+	}, func() float64 { return float64(s.viewers.Load()) }))
+	s.routes()
+	return s
+}
+
+func (s *Result) routes() {
+	s.Render("/api/", web.RenderJSON)
+	s.Handle("GET /r/{poll}", s.page)
+	s.Handle("GET /api/v1/results/{poll}", s.show)
+	s.Handle("GET /api/v1/results/{poll}/stream", s.stream)
+	s.Mount("GET "+assets, s.Pages.Assets(assets))
+}
+
+// Run listens to the bell until ctx is done.
+func (s *Result) Run(ctx context.Context) error {
+	return s.Bell.Listen(ctx, func(poll string) {
+		if b, ok := s.boards.Load(poll); ok {
+			b.(*board).ring() //nolint:forcetypeassert // the map holds nothing else
+		}
+	})
+}
+
+// End ends the streams, and returns when they are gone. It may be called again.
+func (s *Result) End() {
+	s.end.Do(func() { close(s.ended) })
+	s.boards.Range(func(_, b any) bool {
+		b.(*board).dismiss(nil) //nolint:forcetypeassert // the map holds nothing else
+		return true
+	})
+	s.work.Wait()
+}
+
+// board returns the poll's board, or a new one, which is not known to anybody
+// until it has read its poll.
+func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, error) {
+	known, ok := s.boards.Load(poll)
+	if !ok {
+		if _, err := s.Store.Tally(ctx, poll); err != nil {
+			return nil, nil, err
+		}
+		known, _ = s.boards.LoadOrStore(poll, newBoard(s, poll))
+	}
+	b := known.(*board) //nolint:forcetypeassert // the map holds nothing else
+	current, err := b.current(ctx)
+	return b, current, err
+}
+
+// show is GET /api/v1/results/{poll}.
+func (s *Result) show(w http.ResponseWriter, r *http.Request) error {
+	_, current, err := s.board(r.Context(), r.PathValue("poll"))
+	if err != nil {
+		return err
+	}
+	if err := s.mayShow(r, current); err != nil {
+		return err
+	}
+	// Private unless everybody may see it; no-cache in any case: ask each time,
+	// and get 304 when nothing has changed.
+	w.Header().Set("Cache-Control", "no-cache")
+	if current.tally.Results != popeye.Always {
+		w.Header().Set("Cache-Control", "private, no-cache")
+	}
+	w.Header().Set("Etag", current.etag)
+	if matches(r.Header.Values("If-None-Match"), current.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	w.Header().Set("Content-Type", "application/json")
+	// A client that is gone is not an error.
+	_, _ = w.Write(current.json)
+	return nil
+}
+
+// Why a result is not shown.
+const (
+	hiddenUntilVote  = "The result is shown to those who have voted."
+	hiddenUntilClose = "The result is shown when the poll is closed."
+)
+
+// mayShow returns the problem 403 when the poll does not show its result to
+// this client, or not yet.
+func (s *Result) mayShow(r *http.Request, current *snapshot) error {
+	t := current.tally
+	state := t.StateAt(s.Now())
+	switch {
+	case t.Results == popeye.Always, state == popeye.Closed, state == popeye.Final:
+		return nil
+	case t.Results == popeye.AfterClose:
+		return web.NewProblem(http.StatusForbidden, hiddenUntilClose)
+	case s.Passes.HasPass(r, &t.Definition):
+		return nil
+	default:
+		return web.NewProblem(http.StatusForbidden, hiddenUntilVote)
+	}
+}

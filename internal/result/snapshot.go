@@ -1,0 +1,67 @@
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"popeye"
+	"popeye/internal/web"
+)
+
+// snapshot is a tally with all the forms in which it leaves, made once for
+// however many viewers.
+type snapshot struct {
+	tally popeye.Tally
+	// json ends in a newline, and is not to be appended to.
+	json  []byte
+	frame []byte
+	etag  string
+}
+
+func newSnapshot(t popeye.Tally) (*snapshot, error) {
+	text, err := json.Marshal(web.NewResult(&t))
+	if err != nil {
+		return nil, fmt.Errorf("encode the result of %s: %w", t.ID, err)
+	}
+	version := strconv.FormatInt(t.Version, 10)
+	return &snapshot{tally: t, json: append(text, '\n'), frame: frameOf("results", version, text), etag: `"` + version + `"`}, nil
+}
+
+// frameOf returns an event in the form of the HTML standard, section 9.2.6
+// (Interpreting an event stream).
+func frameOf(event, id string, data []byte) []byte {
+	var b bytes.Buffer
+	b.WriteString("event: " + event + "\n")
+	if id != "" {
+		b.WriteString("id: " + id + "\n")
+	}
+	b.WriteString("data: ")
+	b.Write(data)
+	b.WriteString("\n\n")
+	return b.Bytes()
+}
+
+// beat returns the comment of a heartbeat: whether what was shown is fresh, or
+// for how long the store could not be read.
+func beat(stale time.Duration) []byte {
+	if stale > 0 {
+		return []byte(": stale " + strconv.Itoa(int(stale/time.Second)) + "\n\n")
+	}
+	return []byte(": fresh\n\n")
+}
+
+// matches reports whether one of the entity tags of If-None-Match is etag, by
+// weak comparison (RFC 9110, section 13.1.2).
+func matches(headers []string, etag string) bool {
+	for tag := range strings.SplitSeq(strings.Join(headers, ","), ",") {
+		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
+		if tag == etag || tag == "*" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,86 @@
+package web
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"popeye"
+)
+
+// Result is a tally as the API shows it. The version covers all of it.
+type Result struct {
+	Poll    string          `json:"poll"`
+	Version int64           `json:"version"`
+	State   popeye.Standing `json:"state"`
+	Total   int64           `json:"total"`
+	Options []OptionResult  `json:"options"`
+	Ledger  LedgerResult    `json:"ledger"`
+}
+
+// OptionResult is how many votes an option has.
+type OptionResult struct {
+	ID    string `json:"id"`
+	Label string `json:"label"`
+	Votes int64  `json:"votes"`
+}
+
+// LedgerResult is a popeye.Ledger.
+type LedgerResult struct {
+	Accepted int64 `json:"accepted"`
+	Queued   int64 `json:"queued"`
+	Stored   int64 `json:"stored"`
+	Rejected int64 `json:"rejected"`
+}
+
+// NewResult returns what the API shows of t.
+func NewResult(t *popeye.Tally) Result {
+	r := Result{
+		Poll: t.ID, Version: t.Version, State: t.Standing(), Total: t.Total,
+		Options: make([]OptionResult, len(t.Options)),
+		Ledger:  LedgerResult(t.Ledger),
+	}
+	for i, o := range t.Options {
+		r.Options[i] = OptionResult{ID: o.ID, Label: o.Label, Votes: t.Votes[i]}
+	}
+	return r
+}
+
+// Export answers with t as a file to keep, in the format "csv" or "json".
+func Export(w http.ResponseWriter, t *popeye.Tally, format string) error {
+	header := w.Header()
+	header.Set("Content-Disposition", `attachment; filename="`+t.ID+"."+format+`"`)
+	header.Set("Cache-Control", "private, no-store")
+	if format == "json" {
+		JSON(w, http.StatusOK, NewResult(t))
+		return nil
+	}
+	header.Set("Content-Type", "text/csv; charset=utf-8")
+	return writeCSV(w, t)
+}
+
+// writeCSV writes a line for each option, as RFC 4180 has it. No ID and no
+// label can be taken for a formula by a spreadsheet.
+func writeCSV(w http.ResponseWriter, t *popeye.Tally) error {
+	out := csv.NewWriter(w)
+	out.UseCRLF = true
+	lines := [][]string{{"option", "label", "votes"}}
+	for i, o := range t.Options {
+		lines = append(lines, []string{harmless(o.ID), harmless(o.Label), strconv.FormatInt(t.Votes[i], 10)})
+	}
+	if err := out.WriteAll(lines); err != nil {
+		return fmt.Errorf("write %s as CSV: %w", t.ID, err)
+	}
+	return nil
+}
+
+// harmless puts an apostrophe before what a spreadsheet would calculate (OWASP,
+// CSV injection).
+func harmless(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
+		return "'" + text
+	}
+	return text
+}

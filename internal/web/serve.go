@@ -1,0 +1,65 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Limits on a client that is slow or worse.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// Server serves one handler on one listener, and ends without dropping what is
+// in flight.
+type Server struct {
+	// Listener is closed by Run.
+	Listener net.Listener
+	Handler  http.Handler
+	Log      *slog.Logger
+	// Grace is how long requests in flight may take once Run is told to end.
+	Grace time.Duration
+	// Drain, if not nil, is called when Run is told to end, before it waits for
+	// requests: it ends what would not end by itself, such as event streams.
+	Drain func()
+}
+
+// Run serves until ctx is done, then takes no new connections and returns when
+// the requests in flight have their answers, or Grace is over. It returns nil
+// after a clean end.
+func (s *Server) Run(ctx context.Context) error {
+	server := &http.Server{
+		Handler:           s.Handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(s.Listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve on %s: %w", s.Listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	if s.Drain != nil {
+		s.Drain()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests were still in flight after %s: %w", s.Grace, err), server.Close())
+	}
+	return nil
+}
