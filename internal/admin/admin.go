@@ -47,7 +47,6 @@ type Config struct {
 	// Changed is called after each change of a poll, before the answer. Where all
 	// roles are one process it returns when all of them know.
 	Changed func(ctx context.Context, poll string) error
-	Pages   *web.Pages
 	Log     *slog.Logger
 	// Now is the clock.
 	Now func() time.Time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -15,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"popeye"
 	"popeye/internal/admin"
 	"popeye/internal/config"
 	"popeye/internal/memory"
@@ -28,6 +28,9 @@ import (
 	"popeye/internal/web/openapi"
 	"popeye/internal/worker"
 )
+
+// databaseName is the file in the data folder that holds the votes.
+const databaseName = "popeye.db"
 
 // How the embedded roles are set.
 const (
@@ -55,7 +58,7 @@ type embedded struct {
 }
 
 // serveAll is "popeye all".
-func serveAll(ctx context.Context, p Process, cfg config.All) error {
+func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
 	log := telemetry.NewLogger(p.Stderr, logFormat(cfg.LogFormat, p), cfg.LogLevel)
 	registry, metrics := telemetry.NewRegistry()
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
@@ -79,22 +82,30 @@ func serveAll(ctx context.Context, p Process, cfg config.All) error {
 	defer closeQuietly(ops)
 
 	e := &embedded{log: log, metrics: registry}
-	e.store, err = sqlite.Open(ctx, sqlite.Config{
-		Path: filepath.Join(cfg.Data, "popeye.db"), VoterKey: secrets.voters.Name(), Now: time.Now,
-	})
+	database := filepath.Join(cfg.Data, databaseName)
+	_, err = os.Stat(database)
+	isFirstStart := errors.Is(err, fs.ErrNotExist)
+	e.store, err = sqlite.Open(ctx, sqlite.Config{Path: database, VoterKey: secrets.voters.Name(), Now: time.Now})
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(e.store)
-	if err := e.build(ctx, cfg, secrets); err != nil {
+	defer func() { err = errors.Join(err, e.store.Shutdown()) }()
+	if err := e.build(cfg, secrets); err != nil {
 		return err
 	}
-	e.announce(ctx, p, cfg, secrets, public.Addr())
+	if err := seed(ctx, e.store, cfg.Polls, isFirstStart); err != nil {
+		return err
+	}
+	if err := e.worker.Sync(ctx); err != nil {
+		return err
+	}
+	e.announce(p, cfg, secrets, public.Addr())
+	log.InfoContext(ctx, "serving", "version", versionOf(p), "addr", public.Addr().String(), "ops_addr", ops.Addr().String())
 	return e.serve(ctx, public, ops, metrics)
 }
 
-// build makes the roles and lets them know the polls.
-func (e *embedded) build(ctx context.Context, cfg config.All, s secrets) error {
+// build makes the roles on their parts.
+func (e *embedded) build(cfg config.All, s secrets) error {
 	e.bell = memory.NewBell()
 	e.queue = memory.NewQueue(memory.QueueConfig{Capacity: cfg.QueueCapacity, Marks: e.store.Marks, Now: time.Now})
 	e.worker = worker.New(worker.Config{
@@ -119,10 +130,7 @@ func (e *embedded) build(ctx context.Context, cfg config.All, s secrets) error {
 	e.admin = admin.New(admin.Config{
 		Register: e.store, Rounds: e.store, Token: s.admin, Changed: e.changed, Log: e.log, Now: time.Now,
 	})
-	if err := seed(ctx, e.store, cfg.Polls); err != nil {
-		return err
-	}
-	return e.worker.Sync(ctx)
+	return nil
 }
 
 // changed lets every role know of a changed poll before its organiser is
@@ -131,7 +139,7 @@ func (e *embedded) changed(ctx context.Context, poll string) error {
 	return errors.Join(e.worker.Sync(ctx), e.bell.Ring(ctx, poll))
 }
 
-// ServeHTTP gives a request to the role that its path names, as a reverse proxy
+// handler gives a request to the role that its path names, as a reverse proxy
 // does where the roles are processes of their own.
 func (e *embedded) handler() http.Handler {
 	mux := http.NewServeMux()

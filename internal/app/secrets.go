@@ -42,14 +42,18 @@ func openSecrets(cfg config.All) (secrets, error) {
 	return s, nil
 }
 
+// openRing reads the keys of the file given or, where none is, those of the
+// other one, which is made when missing.
 func openRing(given, otherwise string) (*voter.Ring, error) {
-	file, text, err := given, []byte(nil), error(nil)
-	if given != "" {
-		text, err = os.ReadFile(given)
-	} else {
-		file = otherwise
-		text, _, err = config.MakeSecret(otherwise, voter.GenerateKey()+"\n")
+	if given == "" {
+		text, _, err := config.MakeSecret(otherwise, voter.GenerateKey()+"\n")
+		return ringOf(otherwise, text, err)
 	}
+	text, err := os.ReadFile(given)
+	return ringOf(given, text, err)
+}
+
+func ringOf(file string, text []byte, err error) (*voter.Ring, error) {
 	if err != nil {
 		return nil, err
 	}

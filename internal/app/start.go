@@ -26,15 +26,14 @@ func classic() popeye.Poll {
 	}
 }
 
-// seed applies the polls of a file to the store, or the classic poll when no
-// file is given and the store was never used.
-func seed(ctx context.Context, store *sqlite.Store, file string) error {
+// seed applies the polls of a file to the store; without a file, the classic
+// poll at a first start.
+func seed(ctx context.Context, store *sqlite.Store, file string, isFirstStart bool) error {
 	if file == "" {
-		known, err := store.Definitions(ctx)
-		if err != nil || len(known) > 0 {
-			return err
+		if !isFirstStart {
+			return nil
 		}
-		_, _, err = store.Apply(ctx, classic().WithDefaults(), popeye.Open)
+		_, _, err := store.Apply(ctx, classic().WithDefaults(), popeye.Open)
 		return err
 	}
 	text, err := os.ReadFile(file)
@@ -54,7 +53,7 @@ func seed(ctx context.Context, store *sqlite.Store, file string) error {
 }
 
 // announce tells the person who started Popeye where to go next.
-func (e *embedded) announce(_ context.Context, p Process, cfg config.All, s secrets, addr net.Addr) {
+func (e *embedded) announce(p Process, cfg config.All, s secrets, addr net.Addr) {
 	base := "http://" + browsable(addr)
 	fmt.Fprintf(p.Stdout, "Popeye is ready.\n\n")
 	for i, d := range e.queue.Catalog().All() {
@@ -64,7 +63,7 @@ func (e *embedded) announce(_ context.Context, p Process, cfg config.All, s secr
 		}
 		fmt.Fprintf(p.Stdout, "  %s\n    vote    %s/p/%s\n    result  %s/r/%s\n", d.Question, base, d.ID, base, d.ID)
 	}
-	fmt.Fprintf(p.Stdout, "\n  data     %s\n", filepath.Join(cfg.Data, "popeye.db"))
+	fmt.Fprintf(p.Stdout, "\n  data     %s\n", filepath.Join(cfg.Data, databaseName))
 	if s.newAdmin {
 		fmt.Fprintf(p.Stdout, "  admin    token %s\n           kept in %s, where \"popeye polls\" finds it\n",
 			s.admin, filepath.Join(cfg.Data, config.AdminTokenName))

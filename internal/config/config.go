@@ -35,7 +35,7 @@ type All struct {
 	AdminTokenFile string         `placeholder:"FILE" type:"path" help:"File with the administration token. Default: admin-token in the data folder, generated and printed at the first start."`
 	VoterKeyFile   string         `placeholder:"FILE" type:"path" help:"Keys that turn voters into pseudonyms, one a line; new rounds use the first. Default: voter.keys in the data folder, generated at the first start."`
 	CookieKeyFile  string         `placeholder:"FILE" type:"path" help:"Keys that sign voters' cookies, one a line; the first signs, all are believed. Default: cookie.keys in the data folder, generated at the first start."`
-	TrustedProxies []netip.Prefix `placeholder:"CIDR,..." help:"Networks of reverse proxies whose X-Forwarded-Proto and X-Forwarded-For are believed."`
+	TrustedProxies []netip.Prefix `placeholder:"CIDR" help:"Networks of reverse proxies, separated by commas, whose X-Forwarded-Proto and X-Forwarded-For are believed."`
 	RateLimit      float64        `default:"0" placeholder:"N" help:"Votes a second allowed to each network (IPv4 address, IPv6 /64), with bursts of 5 N. 0: no limit; a reverse proxy usually does this."`
 	MaxViewers     int            `default:"50000" placeholder:"N" help:"Most live streams open at a time."`
 	QueueCapacity  int            `default:"65536" placeholder:"N" help:"Most votes waiting to be recorded; more are answered 503."`
@@ -149,7 +149,11 @@ func newParser(cli *CLI, env Environment, exit func(int)) (*kong.Kong, error) {
 			if v.Flag == nil || v.Name == "help" {
 				return v.Help
 			}
-			return v.Help + " [" + variable(v.Flag) + "]"
+			set := variable(v.Flag)
+			if v.Default != "" {
+				set = "default " + v.Default + ", " + set
+			}
+			return v.Help + " [" + set + "]"
 		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.UsageOnError(),

@@ -178,7 +178,7 @@ func (p *Poll) castBallot(w http.ResponseWriter, r *http.Request, d *popeye.Defi
 		return err
 	}
 	view := p.view(d, v.who)
-	view.Notice = problem.Detail
+	view.Notice, view.Selected = problem.Detail, b.choices
 	if v.outcome != "" {
 		p.showRecorded(&view, d, v.voter, v.mark)
 	}

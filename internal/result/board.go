@@ -102,7 +102,7 @@ func (b *board) fetch(ctx context.Context) (*snapshot, error) {
 // one to ask begins with a new board.
 func (b *board) forget() {
 	b.last = nil
-	b.role.boards.CompareAndDelete(b.poll, b)
+	b.role.forget(b)
 	b.dismissLocked(frameOf("gone", "", []byte("{}")))
 }
 
@@ -216,7 +216,7 @@ func (b *board) join(ctx context.Context, v *viewer) bool {
 	b.role.work.Add(1)
 	b.start.Do(func() {
 		b.role.work.Add(1)
-		go b.publish()
+		go b.publish() //nolint:contextcheck // it outlives the request that started it
 	})
 	return true
 }

@@ -65,7 +65,7 @@ func TestFirstChangeOfAQuietMomentIsSentAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, v, store := watched(t)
 		for range 3 {
-			time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			time.Sleep(time.Second) // of the bubble's clock
 			begin := time.Now()
 			store.vote(b)
 			if m := <-v.mail; m.version != store.total || time.Since(begin) != 0 {
@@ -82,7 +82,7 @@ func TestNoMoreThanFiveFramesASecondAndTheLastNeverDropped(t *testing.T) {
 		go func() {
 			for range votes { // for two seconds
 				store.vote(b)
-				time.Sleep(2 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+				time.Sleep(2 * time.Millisecond) // of the bubble's clock
 			}
 		}()
 		begin := time.Now()
@@ -118,7 +118,7 @@ func TestViewerThatMissedFramesReadsTheNewest(t *testing.T) {
 		b, v, store := watched(t)
 		for range 10 {
 			store.vote(b)
-			time.Sleep(time.Second) //nolint:forbidigo // the bubble's clock
+			time.Sleep(time.Second) // of the bubble's clock
 		}
 		if m := <-v.mail; m.version != store.total {
 			t.Errorf("got version %d, want the newest, %d", m.version, store.total)

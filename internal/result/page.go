@@ -19,7 +19,7 @@ func (s *Result) page(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch refused := s.mayShow(r, current); {
 	case extension == "":
-		return s.showPage(w, r, b, current, refused)
+		return s.showPage(w, b, current, refused)
 	case refused != nil && (extension == "csv" || extension == "json"):
 		return refused
 	case extension == "csv" || extension == "json":
@@ -30,7 +30,7 @@ func (s *Result) page(w http.ResponseWriter, r *http.Request) error {
 }
 
 // showPage shows the result or, where it may not be shown, why not.
-func (s *Result) showPage(w http.ResponseWriter, r *http.Request, b *board, current *snapshot, refused error) error {
+func (s *Result) showPage(w http.ResponseWriter, b *board, current *snapshot, refused error) error {
 	t := current.tally
 	view := web.ResultView{
 		Assets: assets, Tally: t, Now: s.Now(), Stale: b.stale(), VoteURL: "/p/" + t.ID,

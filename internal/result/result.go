@@ -6,7 +6,9 @@ package result
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,7 +64,9 @@ type Result struct {
 	Config
 	*web.Mux
 
-	boards  sync.Map // poll ID -> *board
+	mu     sync.RWMutex
+	boards map[string]*board // by poll
+
 	viewers atomic.Int64
 	frames  prometheus.Counter
 
@@ -80,6 +84,7 @@ func New(cfg Config) *Result {
 	s := &Result{
 		Config: cfg,
 		Mux:    web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
+		boards: map[string]*board{},
 		ended:  make(chan struct{}),
 		frames: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "popeye_result_frames_total",
@@ -105,8 +110,8 @@ func (s *Result) routes() {
 // Run listens to the bell until ctx is done.
 func (s *Result) Run(ctx context.Context) error {
 	return s.Bell.Listen(ctx, func(poll string) {
-		if b, ok := s.boards.Load(poll); ok {
-			b.(*board).ring() //nolint:forcetypeassert // the map holds nothing else
+		if b := s.known(poll); b != nil {
+			b.ring()
 		}
 	})
 }
@@ -114,26 +119,48 @@ func (s *Result) Run(ctx context.Context) error {
 // End ends the streams, and returns when they are gone. It may be called again.
 func (s *Result) End() {
 	s.end.Do(func() { close(s.ended) })
-	s.boards.Range(func(_, b any) bool {
-		b.(*board).dismiss(nil) //nolint:forcetypeassert // the map holds nothing else
-		return true
-	})
+	s.mu.RLock()
+	boards := slices.Collect(maps.Values(s.boards))
+	s.mu.RUnlock()
+	for _, b := range boards {
+		b.dismiss(nil)
+	}
 	s.work.Wait()
 }
 
-// board returns the poll's board, or a new one, which is not known to anybody
-// until it has read its poll.
+// known returns the poll's board, or nil when nobody has asked for it yet.
+func (s *Result) known(poll string) *board {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.boards[poll]
+}
+
+// board returns the poll's board, and its current result. Only polls that the
+// store knows have a board, so that asking for others costs no memory.
 func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, error) {
-	known, ok := s.boards.Load(poll)
-	if !ok {
+	b := s.known(poll)
+	if b == nil {
 		if _, err := s.Store.Tally(ctx, poll); err != nil {
 			return nil, nil, err
 		}
-		known, _ = s.boards.LoadOrStore(poll, newBoard(s, poll))
+		s.mu.Lock()
+		if b = s.boards[poll]; b == nil {
+			b = newBoard(s, poll)
+			s.boards[poll] = b
+		}
+		s.mu.Unlock()
 	}
-	b := known.(*board) //nolint:forcetypeassert // the map holds nothing else
 	current, err := b.current(ctx)
 	return b, current, err
+}
+
+// forget drops a board whose poll is gone.
+func (s *Result) forget(b *board) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.boards[b.poll] == b {
+		delete(s.boards, b.poll)
+	}
 }
 
 // show is GET /api/v1/results/{poll}.

@@ -118,7 +118,7 @@ func (s *Result) serve(b *board, v *viewer, headOnly bool) {
 		// Without it a slow viewer costs the kernel more memory, and that is all.
 		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
-	if !s.write(v, preamble(s.Now())) || headOnly {
+	if !s.write(v, preamble(s.Now(), b.stale())) || headOnly {
 		return
 	}
 	shown := int64(0)
@@ -148,9 +148,10 @@ func (s *Result) write(v *viewer, text []byte) bool {
 	return err == nil
 }
 
-// preamble is the head of the answer, and the time to wait before coming back.
-// The body ends with the connection (RFC 9112, section 6.3).
-func preamble(now time.Time) []byte {
+// preamble is the head of the answer, the time to wait before coming back, and
+// how fresh the frame is that follows. The body ends with the connection (RFC
+// 9112, section 6.3).
+func preamble(now time.Time, stale time.Duration) []byte {
 	var b bytes.Buffer
 	b.WriteString("HTTP/1.1 200 OK\r\n" +
 		"Content-Type: text/event-stream\r\n" +
@@ -159,6 +160,7 @@ func preamble(now time.Time) []byte {
 		"X-Accel-Buffering: no\r\n" +
 		"Connection: close\r\n" +
 		"Date: " + now.UTC().Format(http.TimeFormat) + "\r\n\r\n" +
-		"retry: " + strconv.FormatInt(retryDelay.Milliseconds(), 10) + "\n\n")
+		"retry: " + strconv.FormatInt(retryDelay.Milliseconds(), 10) + "\n")
+	b.Write(beat(stale))
 	return b.Bytes()
 }

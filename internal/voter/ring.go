@@ -101,7 +101,7 @@ const (
 
 // sum returns HMAC-SHA256 over the purpose and the message.
 func (k *key) sum(p purpose, message []byte) [sha256.Size]byte {
-	mac, _ := k.macs.Get().(hash.Hash) //nolint:errcheck // the pool holds nothing else
+	mac, _ := k.macs.Get().(hash.Hash) // the pool holds nothing else
 	mac.Reset()
 	mac.Write([]byte{byte(p)})
 	mac.Write(message)

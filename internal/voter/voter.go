@@ -139,7 +139,9 @@ func (g *Registrar) pseudonymKey(d *popeye.Definition) (*key, error) {
 }
 
 // Token returns the signed form field that names voter id in the round of d.
-func (g *Registrar) Token(d *popeye.Definition, id ID) string { return g.seal(id, purposeForm, d.Round) }
+func (g *Registrar) Token(d *popeye.Definition, id ID) string {
+	return g.seal(id, purposeForm, d.Round)
+}
 
 // SetCookie gives the browser its voter, unless the request showed that it has
 // it already, signed by the newest key.

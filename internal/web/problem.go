@@ -16,7 +16,7 @@ import (
 
 // Problem is why a request failed, in the form of RFC 9457. It is also an
 // error, so that a handler returns it like any other.
-type Problem struct {
+type Problem struct { //nolint:errname // the word of RFC 9457
 	Status int
 	Title  string
 	// Detail tells the client what to do about it. It must hold nothing internal.

@@ -21,8 +21,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte,
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, err
 		}
 		return nil, NewProblem(http.StatusBadRequest, "The body could not be read to its end.")
