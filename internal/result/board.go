@@ -214,9 +214,9 @@ func (b *board) join(ctx context.Context, v *viewer) bool {
 	}
 	b.viewers[v] = struct{}{}
 	b.role.work.Add(1)
-	b.start.Do(func() {
+	b.start.Do(func() { //nolint:contextcheck // the publisher outlives the request that starts it
 		b.role.work.Add(1)
-		go b.publish() //nolint:contextcheck // it outlives the request that started it
+		go b.publish()
 	})
 	return true
 }
