@@ -94,6 +94,7 @@ type Load struct {
 	Votes       int           `default:"10000" placeholder:"N" help:"Votes to cast, each by a voter of its own."`
 	Concurrency int           `default:"64" placeholder:"C" help:"Votes in flight at a time."`
 	Rate        float64       `default:"0" placeholder:"R" help:"Votes to begin each second, whatever the answers do (open loop). 0: each answer begins the next vote."`
+	Viewers     int           `default:"0" placeholder:"V" help:"More live streams to follow meanwhile."`
 	Timeout     time.Duration `default:"10s" placeholder:"D" help:"How long to wait for one answer."`
 }
 
