@@ -20,9 +20,10 @@ func (p *Poll) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := web.ListView{Assets: assets}
 	for _, d := range catalog.All() {
+		state := d.StateAt(p.Now())
 		view.Polls = append(view.Polls, web.ListItem{
-			ID: d.ID, Question: d.Question, State: d.StateAt(p.Now()), Opens: d.Opens, Closes: d.Closes,
-			URL: "/p/" + d.ID, ResultURL: "/r/" + d.ID,
+			ID: d.ID, Question: d.Question, State: state, Opens: d.Opens, Closes: d.Closes,
+			URL: "/p/" + d.ID, ResultURL: resultURL(d, state),
 		})
 	}
 	p.Pages.List(w, http.StatusOK, view)
@@ -73,10 +74,16 @@ func (p *Poll) view(d *popeye.Definition, who voter.Identity) web.VoteView {
 		Assets: assets, Poll: *d, State: state, Now: now,
 		Token: p.Voters.Token(d, who.ID), Action: "/p/" + d.ID, Changeable: d.Policy == popeye.Change,
 	}
-	if d.Results == popeye.Always || state == popeye.Closed || state == popeye.Final {
-		view.ResultURL = "/r/" + d.ID
-	}
+	view.ResultURL = resultURL(d, state)
 	return view
+}
+
+// resultURL returns the address of the result if it may be shown to anybody.
+func resultURL(d *popeye.Definition, state popeye.State) string {
+	if d.Results == popeye.Always || state == popeye.Closed || state == popeye.Final {
+		return "/r/" + d.ID
+	}
+	return ""
 }
 
 // showRecorded adds the vote that stands to the page.
