@@ -1,0 +1,131 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"popeye"
+)
+
+// errKnown says that a vote taken for its voter's first is not: what stands
+// has to be read before the batch can be written.
+var errKnown = errors.New("a voter is known already")
+
+// Record counts the votes in one transaction, on disk when it returns nil. Of
+// each voter one vote counts, in whatever order and however often votes are
+// delivered. Where a vote can never be recorded, it fails with
+// popeye.ErrUnrecordable and records none.
+func (s *Store) Record(ctx context.Context, votes []popeye.Vote) (popeye.Recorded, error) {
+	batch := slices.Clone(votes)
+	slices.SortFunc(batch, compareVotes)
+	// Nearly every vote is its voter's first, and inserting it shows whether it
+	// is. Reading beforehand would make each vote a quarter dearer.
+	recorded, err := s.record(ctx, batch, true)
+	if errors.Is(err, errKnown) {
+		recorded, err = s.record(ctx, batch, false)
+	}
+	if err != nil {
+		return popeye.Recorded{}, fmt.Errorf("record %d votes: %w", len(votes), err)
+	}
+	return recorded, nil
+}
+
+// record writes a sorted batch. Trusting, it takes votes that call themselves
+// their voter's first for just that, and fails with errKnown where one is not.
+func (s *Store) record(ctx context.Context, batch []popeye.Vote, trusting bool) (popeye.Recorded, error) {
+	var recorded popeye.Recorded
+	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for votes := range byRound(batch) {
+			r, err := s.loadRound(ctx, tx, votes)
+			if err != nil {
+				return err
+			}
+			c, err := s.writeVotes(ctx, tx, r, votes, trusting)
+			if err != nil {
+				return err
+			}
+			if err := s.saveChange(ctx, tx, r.id, &c); err != nil {
+				return err
+			}
+			recorded.Stored += c.stored
+			recorded.Rejected += c.rejected
+			if r.current && !c.none() {
+				recorded.Moved = append(recorded.Moved, r.poll)
+			}
+		}
+		return nil
+	})
+	return recorded, err
+}
+
+// round is what recording must know of a round.
+type round struct {
+	id      int64
+	poll    string
+	current bool
+	state   popeye.State
+	policy  popeye.Policy
+	options int
+}
+
+// loadRound finds the round of the votes and makes sure that it can take them.
+func (s *Store) loadRound(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) (*round, error) {
+	r := round{id: votes[0].Round}
+	err := within(ctx, tx, s.sql.round).QueryRowContext(ctx, r.id). //nolint:sqlclosecheck // closes with tx
+									Scan(&r.poll, &r.current, &r.state, &r.policy, &r.options)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("%w: there is no round %d", popeye.ErrUnrecordable, r.id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read round %d: %w", r.id, err)
+	}
+	for i := range votes {
+		if !votes[i].Choices.Within(r.options) {
+			return nil, fmt.Errorf("%w: it names an option that round %d does not have", popeye.ErrUnrecordable, r.id)
+		}
+	}
+	return &r, nil
+}
+
+// writeVotes writes the rows of a round's votes and returns what they change.
+func (s *Store) writeVotes(ctx context.Context, tx *sql.Tx, r *round, votes []popeye.Vote, trusting bool) (change, error) {
+	if r.state == popeye.Final {
+		return s.reject(ctx, tx, r, votes)
+	}
+	votes = onePerVoter(r.policy, votes)
+	asked := votes
+	if trusting {
+		asked = notFirst(votes)
+	}
+	standing, err := lookUp(ctx, tx, s.sql.find, r.id, voters(asked))
+	if err != nil {
+		return change{}, err
+	}
+	c := fold(r.policy, votes, standing)
+	if err := s.insert(ctx, tx, c.fresh); err != nil {
+		return change{}, err
+	}
+	return c, s.replace(ctx, tx, c.replacing)
+}
+
+// saveChange moves the counts of a round, if it is there, and its version.
+func (s *Store) saveChange(ctx context.Context, tx *sql.Tx, round int64, c *change) error {
+	if c.none() {
+		return nil
+	}
+	for option, votes := range c.votes {
+		if votes == 0 {
+			continue
+		}
+		if _, err := run(ctx, tx, s.sql.tally, votes, round, option); err != nil {
+			return fmt.Errorf("move the tally of round %d: %w", round, err)
+		}
+	}
+	if _, err := run(ctx, tx, s.sql.ledger, c.total, c.stored, c.rejected, s.now().UnixMilli(), round); err != nil {
+		return fmt.Errorf("move the ledger of round %d: %w", round, err)
+	}
+	return nil
+}
