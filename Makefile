@@ -81,6 +81,7 @@ build: ## a static binary, dist/popeye
 
 .PHONY: cover
 cover: ## which lines the tests reach
+	@mkdir -p dist
 	$(GO) test -coverprofile=dist/cover.out -coverpkg=./... ./...
 	$(GO) tool cover -func=dist/cover.out | tail -1
 

@@ -11,13 +11,13 @@ import (
 
 // Bounds of a poll's definition. MaxOptions is the number of bits in Choices.
 const (
-	MinOptions     = 2
-	MaxOptions     = 64
-	MaxIDLength    = 64
-	MaxQuestion    = 300
-	MaxLabel       = 120
-	MaxEmojiLength = 32
-	MaxPictureURL  = 2048
+	MinOptions    = 2
+	MaxOptions    = 64
+	MaxIDLength   = 64
+	MaxQuestion   = 300
+	MaxLabel      = 120
+	MaxEmoji      = 32
+	MaxPictureURL = 2048
 )
 
 // Kind says how many options one vote may name.
@@ -79,7 +79,8 @@ type Option struct {
 	ID string `json:"id"`
 	// Label is what people read; at most MaxLabel characters. Empty means ID.
 	Label string `json:"label"`
-	// Emoji stands beside the label; at most MaxEmojiLength bytes. Optional.
+	// Emoji stands beside the label; at most MaxEmoji characters (code points), of
+	// which one sign may take several. Optional.
 	Emoji string `json:"emoji,omitempty"`
 	// Picture is a path on this host ("/...") or a data:image/ URL: a page never
 	// asks a third party for anything. Optional.
@@ -205,7 +206,7 @@ func (o Option) validate(field string) error {
 	if err := checkText(field+".label", o.Label, MaxLabel); err != nil {
 		return err
 	}
-	if err := checkText(field+".emoji", o.Emoji, MaxEmojiLength); err != nil {
+	if err := checkText(field+".emoji", o.Emoji, MaxEmoji); err != nil {
 		return err
 	}
 	if o.Color != "" && !isColor(o.Color) {

@@ -134,9 +134,9 @@ func (a *Admin) apply(w http.ResponseWriter, r *http.Request) error {
 	if err := web.ReadJSON(w, r, &body, true); err != nil {
 		return err
 	}
-	state := popeye.Open
-	if body.State == popeye.Draft {
-		state = popeye.Draft
+	state, err := firstState(body.State)
+	if err != nil {
+		return err
 	}
 	d, created, err := a.put(r.Context(), body.Poll, state)
 	if err != nil {
@@ -148,6 +148,19 @@ func (a *Admin) apply(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Location", "/admin/api/v1/polls/"+d.ID)
 	}
 	return a.changed(w, r, d, status)
+}
+
+// firstState returns the state in which a new poll begins. The others are taken
+// for open: they stand in what this API itself has answered.
+func firstState(given popeye.State) (popeye.State, error) {
+	switch given {
+	case popeye.Draft:
+		return popeye.Draft, nil
+	case "", popeye.Open, popeye.Closed, popeye.Final:
+		return popeye.Open, nil
+	default:
+		return "", &popeye.InvalidError{Field: "state", Reason: "must be draft or open"}
+	}
 }
 
 func (a *Admin) put(ctx context.Context, p popeye.Poll, s popeye.State) (popeye.Definition, bool, error) {

@@ -319,6 +319,7 @@ func TestOrganiserManagesPolls(t *testing.T) {
 	h.admin("PATCH", "/p", `{"state":"final"}`).want(422)
 	h.admin("PATCH", "/p", `{"polcy":"first"}`).want(400)
 	h.admin("POST", "", `{"id":"Bad Id"}`).want(422)
+	h.define(`,"state":"clsoed"`).want(422)
 	h.admin("PATCH", "/nothing", `{"state":"open"}`).want(404)
 	h.admin("DELETE", "/p", "").want(204)
 	h.admin("DELETE", "/p", "").want(404)

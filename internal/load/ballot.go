@@ -66,7 +66,7 @@ func body(ids []string) string {
 // the options without a period that others could share (Fibonacci hashing).
 func (b *ballot) first(i int) int {
 	const golden = 0x9E3779B97F4A7C15
-	return b.draw[uint64(i)*golden>>32%uint64(len(b.draw))] //nolint:gosec // i is never negative
+	return b.draw[uint64(i)*golden>>32%uint64(len(b.draw))]
 }
 
 // options returns the positions of the options that vote i names.

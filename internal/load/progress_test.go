@@ -12,9 +12,9 @@ func TestElsewhereThanOnATerminalProgressIsALineNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		cfg := newFake("a", "b").serve(t)
-		cfg.Progress, cfg.Rate, cfg.Votes = &out, 10, 101
+		cfg.Progress, cfg.Rate, cfg.Votes = &out, 10.25, 104
 		mustRun(t, cfg)
-		if got, want := out.String(), "50 of 101 votes, 10/s\n100 of 101 votes, 10/s\n"; got != want {
+		if got, want := out.String(), "52 of 104 votes, 10/s\n103 of 104 votes, 10/s\n"; got != want {
 			t.Errorf("progress is %q, want %q", got, want)
 		}
 	})

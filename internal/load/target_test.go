@@ -2,6 +2,8 @@ package load
 
 import (
 	"crypto/x509"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,7 +11,9 @@ import (
 )
 
 func TestPopeyeBehindTLSAndAPrefixIsReached(t *testing.T) {
-	server := httptest.NewTLSServer(http.StripPrefix("/votes", newFake("a", "b").handler()))
+	server := httptest.NewUnstartedServer(http.StripPrefix("/votes", newFake("a", "b").handler()))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
 	defer server.Close()
 	cfg, err := Config{URL: server.URL + "/votes/", Votes: 1, Concurrency: 1}.complete()
 	if err != nil {
