@@ -1,6 +1,7 @@
 package popeye
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ const (
 	MaxLabel      = 120
 	MaxEmoji      = 32
 	MaxPictureURL = 2048
+	MaxDefinition = 60 << 10 // bytes of the whole poll as JSON
 )
 
 // Kind says how many options one vote may name.
@@ -160,7 +162,7 @@ func orElse[T comparable](v, otherwise T) T {
 // Validate reports the first rule that p breaks as an *InvalidError, or nil.
 // It expects what WithDefaults returns.
 func (p Poll) Validate() error {
-	for _, check := range []func() error{p.validateText, p.validateOptions, p.validateKind, p.validateRules} {
+	for _, check := range []func() error{p.validateText, p.validateOptions, p.validateKind, p.validateRules, p.validateTimes, p.validateSize} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -247,8 +249,33 @@ func (p Poll) validateRules() error {
 	if p.Integrity != Browser {
 		return invalid("integrity", "must be browser, is %.80q", string(p.Integrity))
 	}
+	return nil
+}
+
+func (p Poll) validateTimes() error {
+	if !isYear(p.Opens) {
+		return invalid("opens", "is not in the years 1 to 9999")
+	}
+	if !isYear(p.Closes) {
+		return invalid("closes", "is not in the years 1 to 9999")
+	}
 	if !p.Opens.IsZero() && !p.Closes.IsZero() && !p.Closes.After(p.Opens) {
 		return invalid("closes", "must be after opens")
+	}
+	return nil
+}
+
+// isYear reports whether RFC 3339 can write t as UTC.
+func isYear(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
+
+// validateSize keeps a poll small enough to be sent, published and shown.
+func (p Poll) validateSize() error {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return invalid("poll", "cannot be written down: %s", err)
+	}
+	if len(text) > MaxDefinition {
+		return invalid("options", "make the poll %d bytes large, at most %d are allowed; use pictures by their path", len(text), MaxDefinition)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package popeye_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,8 @@ func TestInvalidPollsNameTheFieldAtFault(t *testing.T) {
 		"policy":              {"policy", func(p *popeye.Poll) { p.Policy = "last" }},
 		"results":             {"results", func(p *popeye.Poll) { p.Results = "never" }},
 		"integrity to come":   {"integrity", func(p *popeye.Poll) { p.Integrity = popeye.Code }},
+		"year 10000 in UTC":   {"closes", func(p *popeye.Poll) { p.Closes = time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200)) }},
+		"large pictures":      {"options", func(p *popeye.Poll) { p.Options = manyPictures() }},
 		"closes before opens": {"closes", func(p *popeye.Poll) { p.Opens, p.Closes = now, now }},
 	} {
 		p := catsDogs()
@@ -85,6 +88,15 @@ func TestInvalidPollsNameTheFieldAtFault(t *testing.T) {
 			t.Errorf("%s: got %v, want a fault of %s", name, err, c.field)
 		}
 	}
+}
+
+// manyPictures returns options whose pictures are allowed, each for itself.
+func manyPictures() []popeye.Option {
+	var options []popeye.Option
+	for i := range popeye.MaxOptions {
+		options = append(options, popeye.Option{ID: strconv.Itoa(i), Picture: "data:image/png;base64," + strings.Repeat("A", 2000)})
+	}
+	return options
 }
 
 func TestVotesMeanTheSameUnlessTheBallotChanges(t *testing.T) {

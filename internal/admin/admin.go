@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"popeye"
@@ -58,6 +59,8 @@ type Admin struct {
 	*web.Mux
 
 	token [sha256.Size]byte
+	// patching makes reading, merging and writing a definition one step.
+	patching sync.Mutex
 }
 
 // New returns the role, ready to serve.
@@ -75,9 +78,9 @@ func New(cfg Config) *Admin {
 // handle routes pattern to h for those who bear the token.
 func (a *Admin) handle(pattern string, h web.Handler) {
 	a.Handle(pattern, func(w http.ResponseWriter, r *http.Request) error {
-		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		sum := sha256.Sum256([]byte(given))
-		if !ok || subtle.ConstantTimeCompare(sum[:], a.token[:]) != 1 {
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], a.token[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="popeye"`)
 			return web.NewProblem(http.StatusUnauthorized, "Send the administration token: Authorization: Bearer ...")
 		}
@@ -150,13 +153,12 @@ func (a *Admin) apply(w http.ResponseWriter, r *http.Request) error {
 	return a.changed(w, r, d, status)
 }
 
-// firstState returns the state in which a new poll begins. The others are taken
-// for open: they stand in what this API itself has answered.
+// firstState returns the state in which a new poll begins.
 func firstState(given popeye.State) (popeye.State, error) {
 	switch given {
 	case popeye.Draft:
 		return popeye.Draft, nil
-	case "", popeye.Open, popeye.Closed, popeye.Final:
+	case "", popeye.Open:
 		return popeye.Open, nil
 	default:
 		return "", &popeye.InvalidError{Field: "state", Reason: "must be draft or open"}
@@ -173,10 +175,17 @@ func (a *Admin) put(ctx context.Context, p popeye.Poll, s popeye.State) (popeye.
 
 // changed tells the other roles of d, and then the organiser.
 func (a *Admin) changed(w http.ResponseWriter, r *http.Request, d popeye.Definition, status int) error {
-	if err := a.Changed(r.Context(), d.ID); err != nil {
-		return fmt.Errorf("%w: %s is stored, but not every part knows it yet: %w", popeye.ErrUnavailable, d.ID, err)
+	if err := a.tell(r.Context(), d.ID); err != nil {
+		return err
 	}
 	web.JSON(w, status, web.NewDefinition(&d, a.Now()))
+	return nil
+}
+
+func (a *Admin) tell(ctx context.Context, poll string) error {
+	if err := a.Changed(ctx, poll); err != nil {
+		return fmt.Errorf("%w: the change of %s is stored, but not every part knows it yet: %w", popeye.ErrUnavailable, poll, err)
+	}
 	return nil
 }
 
@@ -185,7 +194,7 @@ func (a *Admin) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := a.Register.Delete(r.Context(), poll); err != nil {
 		return err
 	}
-	if err := a.Changed(r.Context(), poll); err != nil {
+	if err := a.tell(r.Context(), poll); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

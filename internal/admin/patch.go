@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 
 	"popeye"
 	"popeye/internal/web"
@@ -22,18 +25,22 @@ func (a *Admin) patch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for _, answered := range []string{"state", "round", "version"} {
+		delete(changes, answered) // not of the definition; they may come back as they were sent
+	}
+	a.patching.Lock()
+	defer a.patching.Unlock()
 	d, err := a.find(r)
 	if err != nil {
 		return err
 	}
-	delete(changes, "state")
-	if len(changes) > 0 {
-		if d, err = a.merge(r.Context(), d, changes); err != nil {
-			return err
-		}
-	}
-	if d, err = a.obey(r.Context(), d, order); err != nil {
+	if d, err = a.merge(r.Context(), d, changes); err != nil {
 		return err
+	}
+	d, err = a.obey(r.Context(), d, order)
+	if err != nil {
+		// The definition may have changed all the same.
+		return errors.Join(err, a.tell(r.Context(), r.PathValue("poll")))
 	}
 	return a.changed(w, r, *d, http.StatusOK)
 }
@@ -69,6 +76,9 @@ func (a *Admin) obey(ctx context.Context, d *popeye.Definition, order popeye.Sta
 
 // merge applies the changes to the definition of d.
 func (a *Admin) merge(ctx context.Context, d *popeye.Definition, changes map[string]json.RawMessage) (*popeye.Definition, error) {
+	if len(changes) == 0 {
+		return d, nil
+	}
 	merged, err := mergePatch(d.Poll, changes)
 	if err != nil {
 		return nil, err
@@ -78,6 +88,12 @@ func (a *Admin) merge(ctx context.Context, d *popeye.Definition, changes map[str
 	}
 	changed, _, err := a.put(ctx, merged, d.State)
 	return &changed, err
+}
+
+// memberNames are the names that a definition's members have. encoding/json
+// would take others for them, in other cases.
+func memberNames() []string {
+	return []string{"id", "question", "options", "kind", "min", "max", "policy", "results", "integrity", "opens", "closes"}
 }
 
 // mergePatch returns p with the members of changes in place of its own; null
@@ -91,7 +107,14 @@ func mergePatch(p popeye.Poll, changes map[string]json.RawMessage) (popeye.Poll,
 	if err != nil {
 		return p, fmt.Errorf("encode the definition of %s: %w", p.ID, err)
 	}
+	if changes["kind"] != nil { // the bounds go with it
+		delete(members, "min")
+		delete(members, "max")
+	}
 	for name, value := range changes {
+		if !slices.Contains(memberNames(), name) {
+			return p, web.NewProblem(http.StatusBadRequest, "A poll has no member of that name. It has "+strings.Join(memberNames(), ", ")+".")
+		}
 		if bytes.Equal(value, []byte("null")) {
 			delete(members, name)
 			continue

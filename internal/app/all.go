@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -37,7 +35,7 @@ const (
 	castTimeout     = 5 * time.Second
 	frameInterval   = 200 * time.Millisecond // at most five frames a second
 	heartbeatPeriod = 10 * time.Second
-	viewerTimeout   = 5 * time.Second
+	viewerTimeout   = 4 * time.Second
 	shutdownGrace   = 15 * time.Second
 )
 
@@ -61,15 +59,12 @@ type embedded struct {
 func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
 	log := telemetry.NewLogger(p.Stderr, logFormat(cfg.LogFormat, p), cfg.LogLevel)
 	registry, metrics := telemetry.NewRegistry()
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
-	}
-	secrets, err := openSecrets(cfg)
+	// What is likeliest to be mistaken comes first, before anything is made that
+	// a second start would find.
+	polls, err := readPolls(cfg.Polls)
 	if err != nil {
 		return err
 	}
-	// Listening comes before anything that takes time or writes votes: a port
-	// that is in use is the likeliest mistake.
 	public, err := listen(ctx, "--listen", cfg.Listen)
 	if err != nil {
 		return err
@@ -80,11 +75,12 @@ func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
 		return err
 	}
 	defer closeQuietly(ops)
-
+	secrets, err := openSecrets(cfg)
+	if err != nil {
+		return err
+	}
 	e := &embedded{log: log, metrics: registry}
 	database := filepath.Join(cfg.Data, databaseName)
-	_, err = os.Stat(database)
-	isFirstStart := errors.Is(err, fs.ErrNotExist)
 	e.store, err = sqlite.Open(ctx, sqlite.Config{Path: database, VoterKey: secrets.voters.Name(), Now: time.Now})
 	if err != nil {
 		return err
@@ -93,13 +89,11 @@ func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
 	if err := e.build(cfg, secrets); err != nil {
 		return err
 	}
-	if err := seed(ctx, e.store, cfg.Polls, isFirstStart); err != nil {
+	isNew, err := e.begin(ctx, polls, secrets)
+	if err != nil {
 		return err
 	}
-	if err := e.worker.Sync(ctx); err != nil {
-		return err
-	}
-	e.announce(p, cfg, secrets, public.Addr())
+	e.announce(p, cfg, secrets, isNew, public.Addr())
 	log.InfoContext(ctx, "serving", "version", versionOf(p), "addr", public.Addr().String(), "ops_addr", ops.Addr().String())
 	return e.serve(ctx, public, ops, metrics)
 }

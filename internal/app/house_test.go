@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -24,7 +25,9 @@ type house struct {
 	data string
 	base string
 	ops  string
-	stop func() int
+	// stdout is what was printed at the start.
+	stdout func() string
+	stop   func() int
 }
 
 // start starts Popeye on a data folder and waits until it serves.
@@ -33,15 +36,17 @@ func start(t *testing.T, data string) *house {
 	ctx, cancel := context.WithCancel(context.Background())
 	log := &announcement{serving: make(chan serving, 1), log: t.Output()}
 	code := make(chan int, 1)
+	var stdout bytes.Buffer
 	go func() {
 		code <- app.Run(ctx, app.Process{
 			Args:   []string{"all", "--data", data, "--listen", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0", "--log-format", "json"},
 			Getenv: func(string) string { return "" },
-			Stdout: io.Discard,
+			Stdout: &stdout,
 			Stderr: log,
 		})
 	}()
-	h := &house{t: t, data: data}
+	// It is written before Popeye says that it serves, and not after.
+	h := &house{t: t, data: data, stdout: stdout.String}
 	h.stop = sync.OnceValue(func() int {
 		cancel()
 		return <-code

@@ -21,7 +21,10 @@ type secrets struct {
 // where they are made when missing.
 func openSecrets(cfg config.All) (secrets, error) {
 	var s secrets
-	var err error
+	err := os.MkdirAll(cfg.Data, 0o700)
+	if err != nil {
+		return s, fmt.Errorf("make the data folder: %w", err)
+	}
 	if s.cookies, err = openRing(cfg.CookieKeyFile, filepath.Join(cfg.Data, config.CookieKeysName)); err != nil {
 		return s, fmt.Errorf("cookie keys: %w", err)
 	}

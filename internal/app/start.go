@@ -10,7 +10,7 @@ import (
 	"popeye"
 	"popeye/internal/config"
 	"popeye/internal/pollsfile"
-	"popeye/internal/sqlite"
+	"popeye/internal/voter"
 )
 
 // classic is the poll that a first start makes when it is given none: the one of
@@ -26,34 +26,53 @@ func classic() popeye.Poll {
 	}
 }
 
-// seed applies the polls of a file to the store; without a file, the classic
-// poll at a first start.
-func seed(ctx context.Context, store *sqlite.Store, file string, isFirstStart bool) error {
+// readPolls returns the polls of a file, none when no file is given.
+func readPolls(file string) ([]popeye.Poll, error) {
 	if file == "" {
-		if !isFirstStart {
-			return nil
-		}
-		_, _, err := store.Apply(ctx, classic().WithDefaults(), popeye.Open)
-		return err
+		return nil, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Errorf("read the polls: %w", err)
+		return nil, fmt.Errorf("read the polls: %w", err)
 	}
-	polls, err := pollsfile.Parse(file, text)
-	if err != nil {
-		return err
+	return pollsfile.Parse(file, text)
+}
+
+// begin applies the polls given, or the classic one to a store that never had
+// any, and lets the roles know what is there. It reports whether the store is
+// new.
+func (e *embedded) begin(ctx context.Context, polls []popeye.Poll, s secrets) (isNew bool, err error) {
+	if isNew, err = e.store.IsUnused(ctx); err != nil {
+		return false, err
+	}
+	if isNew && len(polls) == 0 {
+		polls = []popeye.Poll{classic().WithDefaults()}
 	}
 	for _, poll := range polls {
-		if _, _, err := store.Apply(ctx, poll, popeye.Open); err != nil {
-			return fmt.Errorf("apply the poll %s of %s: %w", poll.ID, file, err)
+		if _, _, err := e.store.Apply(ctx, poll, popeye.Open); err != nil {
+			return false, fmt.Errorf("apply the poll %s: %w", poll.ID, err)
+		}
+	}
+	if err := e.worker.Sync(ctx); err != nil {
+		return false, err
+	}
+	return isNew, checkVoterKeys(e.queue.Catalog(), s.voters)
+}
+
+// checkVoterKeys makes sure that the voters of every round that may take votes
+// can be recognised. With another key each of them could vote again.
+func checkVoterKeys(polls *popeye.Catalog, keys *voter.Ring) error {
+	for _, d := range polls.All() {
+		if (d.State == popeye.Open || d.State == popeye.Draft) && !keys.Has(d.VoterKey) {
+			return fmt.Errorf("the poll %s knows its voters by the key %s, which is not among the voter keys given: "+
+				"put it back into %s or --voter-key-file, as a line of its own", d.ID, d.VoterKey, config.VoterKeysName)
 		}
 	}
 	return nil
 }
 
 // announce tells the person who started Popeye where to go next.
-func (e *embedded) announce(p Process, cfg config.All, s secrets, addr net.Addr) {
+func (e *embedded) announce(p Process, cfg config.All, s secrets, isNew bool, addr net.Addr) {
 	base := "http://" + browsable(addr)
 	fmt.Fprintf(p.Stdout, "Popeye is ready.\n\n")
 	for i, d := range e.queue.Catalog().All() {
@@ -64,9 +83,12 @@ func (e *embedded) announce(p Process, cfg config.All, s secrets, addr net.Addr)
 		fmt.Fprintf(p.Stdout, "  %s\n    vote    %s/p/%s\n    result  %s/r/%s\n", d.Question, base, d.ID, base, d.ID)
 	}
 	fmt.Fprintf(p.Stdout, "\n  data     %s\n", filepath.Join(cfg.Data, databaseName))
-	if s.newAdmin {
-		fmt.Fprintf(p.Stdout, "  admin    token %s\n           kept in %s, where \"popeye polls\" finds it\n",
-			s.admin, filepath.Join(cfg.Data, config.AdminTokenName))
+	if cfg.AdminTokenFile == "" {
+		// It is shown once: at the start that made it, or the first that went well.
+		if s.newAdmin || isNew {
+			fmt.Fprintf(p.Stdout, "  token    %s\n", s.admin)
+		}
+		fmt.Fprintf(p.Stdout, "  admin    popeye polls --token-file %s ...\n", filepath.Join(cfg.Data, config.AdminTokenName))
 	}
 	fmt.Fprintf(p.Stdout, "  stop     Ctrl-C\n\n")
 }

@@ -31,7 +31,12 @@ type Client struct {
 // New returns a client of the Popeye at server, such as http://localhost:8080,
 // that bears token.
 func New(server, token string) *Client {
-	return &Client{server: strings.TrimRight(server, "/"), token: token, http: &http.Client{Timeout: timeout}}
+	return &Client{server: strings.TrimRight(server, "/"), token: token, http: &http.Client{
+		Timeout: timeout,
+		// A redirected POST becomes a GET: what was asked would not be done, and
+		// nobody would know.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 }
 
 // List returns all polls, drafts included.
@@ -105,7 +110,10 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) ([]
 	if err != nil {
 		return nil, response.StatusCode, fmt.Errorf("read the answer of %s: %w", c.server, err)
 	}
-	if response.StatusCode >= http.StatusBadRequest {
+	if location := response.Header.Get("Location"); location != "" && response.StatusCode != http.StatusCreated {
+		return nil, response.StatusCode, fmt.Errorf("%s redirects to %s: give the address that it ends at with --server", c.server, location)
+	}
+	if response.StatusCode >= http.StatusMultipleChoices {
 		return nil, response.StatusCode, refusal(response.StatusCode, text)
 	}
 	return text, response.StatusCode, nil

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"net/url"
 	"os"
@@ -47,7 +48,8 @@ type All struct {
 // Polls is what "popeye polls" takes.
 type Polls struct {
 	Server    string `default:"http://localhost:8080" placeholder:"URL" help:"Address of Popeye."`
-	TokenFile string `placeholder:"FILE" type:"path" help:"File with the administration token. Default: admin-token in the user's data directory, where \"popeye all\" puts it."`
+	Data      string `placeholder:"DIR" type:"path" help:"Data folder of a Popeye on this machine, for its administration token. Default: popeye in the user's data directory."`
+	TokenFile string `placeholder:"FILE" type:"path" help:"File with the administration token. Default: admin-token in the data folder."`
 
 	Apply  PollsApply  `cmd:"" help:"Create or update the polls of a file. Doing it again changes nothing."`
 	List   PollsList   `cmd:"" help:"List all polls."`
@@ -200,7 +202,7 @@ func (a *All) complete(getenv func(string) string) error {
 		}
 		a.Data = dir
 	}
-	if a.RateLimit < 0 || a.MaxViewers < 1 || a.QueueCapacity < 1 {
+	if !(a.RateLimit >= 0) || math.IsInf(a.RateLimit, 1) || a.MaxViewers < 1 || a.QueueCapacity < 1 {
 		return errors.New("--rate-limit must be 0 or more, --max-viewers and --queue-capacity at least 1")
 	}
 	return nil
@@ -213,9 +215,15 @@ func (p *Polls) complete(getenv func(string) string) error {
 	if p.TokenFile != "" {
 		return nil
 	}
-	dir, err := dataDir(getenv)
+	dir := p.Data
+	if dir == "" {
+		var err error
+		if dir, err = dataDir(getenv); err != nil {
+			return err
+		}
+	}
 	p.TokenFile = filepath.Join(dir, AdminTokenName)
-	return err
+	return nil
 }
 
 func (l *Load) check() error {

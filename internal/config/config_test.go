@@ -79,6 +79,9 @@ func TestDataFolderIsTheUsers(t *testing.T) {
 	if cli, _, _, err := parse(t, "polls list"); err != nil || cli.Polls.TokenFile != "/home/o/.local/share/popeye/admin-token" {
 		t.Errorf("%+v, %v", cli, err)
 	}
+	if cli, _, _, err := parse(t, "polls list", "POPEYE_DATA=/d"); err != nil || cli.Polls.TokenFile != "/d/admin-token" {
+		t.Errorf("%+v, %v", cli, err)
+	}
 	if _, _, _, err := parse(t, "", "HOME="); err == nil || !strings.Contains(err.Error(), "--data") {
 		t.Errorf("without a home: %v", err)
 	}
@@ -92,6 +95,7 @@ func TestWrongSettingsAreRefusedByName(t *testing.T) {
 		"--nonsense":                        "nonsense",
 		"--max-viewers 0":                   "--max-viewers",
 		"--rate-limit -1":                   "--rate-limit",
+		"--rate-limit NaN":                  "--rate-limit",
 		"--trusted-proxies 10.0.0.0":        "trusted-proxies",
 		"--log-level loud":                  "log-level",
 		"polls":                             "apply",

@@ -36,16 +36,21 @@ func MakeSecret(file, text string) (content []byte, isNew bool, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return content, false, err
 	}
-	// Written aside and renamed, so that a crash leaves no half of a key behind.
+	// Written aside and then given its name, so that a crash leaves no half of a
+	// key behind, and of two processes one is first.
 	aside, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
 	if err != nil {
 		return nil, false, err
 	}
-	defer func() { _ = os.Remove(aside.Name()) }() // gone already when all went well
+	defer func() { _ = os.Remove(aside.Name()) }() // its other name stays
 	_, err = aside.WriteString(text)
 	err = errors.Join(err, aside.Sync(), aside.Close())
 	if err == nil {
-		err = os.Rename(aside.Name(), file)
+		err = os.Link(aside.Name(), file)
+	}
+	if errors.Is(err, fs.ErrExist) { // another process was quicker
+		content, err = os.ReadFile(file)
+		return content, false, err
 	}
 	return []byte(text), true, err
 }

@@ -149,9 +149,10 @@ func (r *run) perform(ctx context.Context) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer f.wait()
-	// Before the wait above, whichever way out.
-	defer endViewing()
+	defer func() {
+		endViewing()
+		f.wait()
+	}()
 	audience, err := r.seat(viewing)
 	if err != nil {
 		return Report{}, err
@@ -165,10 +166,8 @@ func (r *run) perform(ctx context.Context) (Report, error) {
 	if report.Acknowledged+report.Unknown == 0 {
 		return report, r.noneCast(stopped)
 	}
-	if err := r.check(ctx, f, audience, &report); err != nil {
-		return report, err
-	}
-	return report, stopped
+	err = r.check(ctx, f, audience, &report)
+	return report, errors.Join(stopped, err)
 }
 
 // noneCast is the error of a run of which nothing can be checked.

@@ -142,7 +142,7 @@ func (r *Report) trouble(line func(name, format string, args ...any)) {
 		what  string
 	}{
 		{"not sent", r.Unsent, "votes: no connection"},
-		{"unknown", r.Unknown, "votes: no answer after many attempts, counted or not"},
+		{"unknown", r.Unknown, "votes: never answered, counted or not"},
 		{"repeated", r.Retries, "attempts"},
 		{"stream", int64(r.Reconnects), "times opened again"},
 	} {

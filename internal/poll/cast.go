@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"popeye"
 	"popeye/internal/voter"
@@ -34,6 +35,10 @@ type verdict struct {
 // another device of the same voter must have changed the vote in between.
 const restamps = 4
 
+// clockSlack is how far ahead of this clock a stamp may be that another one has
+// made. Without a bound, a client could use up the stamps of its vote.
+const clockSlack = 24 * time.Hour
+
 // cast is the way of every vote: who is it, what do they choose, what became of
 // it. The browser is told who it is in any case, so that it can try again.
 func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition, b ballot) (verdict, error) {
@@ -48,6 +53,9 @@ func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition
 	}
 	if d.StateAt(p.Now()) != popeye.Open {
 		return v, popeye.ErrClosed
+	}
+	if b.after < 0 || b.after > popeye.NewStamp(p.Now().Add(clockSlack), 0) {
+		return v, web.NewProblem(http.StatusUnprocessableEntity, `"after" is not the stamp of a vote.`)
 	}
 	choices, err := d.Choose(b.choices)
 	if err != nil {
@@ -71,7 +79,7 @@ func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, sou
 	ctx, cancel := context.WithTimeout(r.Context(), p.Timeout)
 	defer cancel()
 	if d.Policy != popeye.Change {
-		c.Stamp = popeye.NewStamp(p.Now(), c.After)
+		c.Stamp = popeye.NewStamp(p.Now(), 0)
 		return p.Queue.Enqueue(ctx, c)
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -81,7 +89,7 @@ func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, sou
 		return p.standing(ctx, c)
 	}
 	answer, err := p.enqueueAbove(ctx, c)
-	if err == nil && keyed {
+	if err == nil && keyed && answer.Outcome.Stands() {
 		p.recent.add(id)
 	}
 	return answer, err
@@ -100,7 +108,8 @@ func (p *Poll) enqueueAbove(ctx context.Context, c popeye.Cast) (popeye.Answer, 
 	return popeye.Answer{}, fmt.Errorf("%w: the vote is being changed elsewhere at the same time", popeye.ErrUnavailable)
 }
 
-// standing answers a late copy of a request with the vote that stands.
+// standing answers a late copy of a request, which stood in its time, with the
+// vote that stands now.
 func (p *Poll) standing(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
 	mark, ok, err := p.Queue.Mark(ctx, c.Round, c.Voter)
 	if err != nil {
@@ -146,9 +155,12 @@ func (p *Poll) castJSON(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v, err := p.cast(w, r, d, ballot{choices: body.Choices, after: body.After})
+	if err != nil {
+		err = p.refusal(d, err)
+	}
 	p.count(v, err)
 	if err != nil {
-		return p.refusal(d, err)
+		return err
 	}
 	if !v.outcome.Stands() {
 		return otherStands(d, v)

@@ -46,24 +46,34 @@ func (p *Poll) showPage(w http.ResponseWriter, r *http.Request, d *popeye.Defini
 	if err != nil {
 		return p.refusal(d, err)
 	}
-	name, err := p.Voters.Pseudonym(d, who.ID)
-	if err != nil {
-		return err
-	}
 	p.Voters.SetCookie(w, r, who)
-	mark, voted, err := p.Queue.Mark(r.Context(), d.Round, name)
 	view := p.view(d, who)
-	if err != nil {
-		view.Notice = "We cannot tell now whether you have voted already. You may vote: it never counts twice."
-	}
-	if voted {
-		p.showRecorded(&view, d, name, mark)
-		if d.Results == popeye.AfterVote {
-			p.Voters.GrantPass(w, r, d)
-		}
+	name, err := p.Voters.Pseudonym(d, who.ID)
+	switch {
+	case err == nil:
+		p.showVote(w, r, &view, name)
+	case view.State == popeye.Open:
+		return err
+	default: // the key of a poll that is over may be gone
 	}
 	p.Pages.Vote(w, http.StatusOK, view)
 	return nil
+}
+
+// showVote adds the voter's vote to the page, if there is one.
+func (p *Poll) showVote(w http.ResponseWriter, r *http.Request, view *web.VoteView, name popeye.Voter) {
+	d := &view.Poll
+	mark, voted, err := p.Queue.Mark(r.Context(), d.Round, name)
+	if err != nil {
+		view.Notice = "We cannot tell now whether you have voted already. You may vote: it never counts twice."
+	}
+	if !voted {
+		return
+	}
+	p.showRecorded(view, d, name, mark)
+	if d.Results == popeye.AfterVote {
+		p.Voters.GrantPass(w, r, d)
+	}
 }
 
 // view is the page for a voter of whom no vote is known.
@@ -168,10 +178,12 @@ func (p *Poll) readBallot(w http.ResponseWriter, r *http.Request) (ballot, error
 // vote stands, or none, it shows the page with the reason instead.
 func (p *Poll) castBallot(w http.ResponseWriter, r *http.Request, d *popeye.Definition, b ballot) error {
 	v, err := p.cast(w, r, d, b)
+	if err != nil {
+		err = p.refusal(d, err)
+	}
 	p.count(v, err)
 	switch {
 	case err != nil:
-		err = p.refusal(d, err)
 	case v.outcome.Stands():
 		w.Header().Set("Cache-Control", "private, no-store")
 		w.Header().Set("Location", "/p/"+d.ID)

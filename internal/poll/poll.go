@@ -33,11 +33,11 @@ type Queue interface {
 type Voters interface {
 	Identify(r *http.Request, d *popeye.Definition, token string) (voter.Identity, error)
 	Pseudonym(d *popeye.Definition, id voter.ID) (popeye.Voter, error)
-	Memory
+	Browser
 }
 
-// Memory is what a voter's browser is made to remember.
-type Memory interface {
+// Browser is what a voter's browser is given to show the next time.
+type Browser interface {
 	Token(d *popeye.Definition, id voter.ID) string
 	SetCookie(w http.ResponseWriter, r *http.Request, who voter.Identity)
 	GrantPass(w http.ResponseWriter, r *http.Request, d *popeye.Definition)
@@ -116,11 +116,12 @@ func (p *Poll) Ready() error {
 
 // find returns the definition that the request's path names.
 func (p *Poll) find(r *http.Request) (*popeye.Definition, error) {
-	if d := p.Queue.Catalog().Find(r.PathValue("poll")); d != nil {
-		return d, nil
-	}
-	if p.Queue.Catalog() == nil {
+	catalog := p.Queue.Catalog()
+	if catalog == nil {
 		return nil, p.waiting()
+	}
+	if d := catalog.Find(r.PathValue("poll")); d != nil {
+		return d, nil
 	}
 	return nil, popeye.ErrNotFound
 }
@@ -129,8 +130,12 @@ func (p *Poll) find(r *http.Request) (*popeye.Definition, error) {
 func (p *Poll) waiting() error { return fmt.Errorf("%w: %w", popeye.ErrUnavailable, p.Ready()) }
 
 func (p *Poll) list(w http.ResponseWriter, _ *http.Request) error {
+	catalog := p.Queue.Catalog()
+	if catalog == nil {
+		return p.waiting()
+	}
 	polls := []web.Definition{}
-	for _, d := range p.Queue.Catalog().All() {
+	for _, d := range catalog.All() {
 		polls = append(polls, web.NewDefinition(d, p.Now()))
 	}
 	web.JSON(w, http.StatusOK, map[string]any{"polls": polls})

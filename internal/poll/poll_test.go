@@ -108,7 +108,7 @@ func TestNothingIsTakenBeforeThePollsAreKnown(t *testing.T) {
 	if p.Ready() == nil {
 		t.Error("ready without polls")
 	}
-	for _, path := range []string{"/", "/p/p", "/api/v1/polls/p"} {
+	for _, path := range []string{"/", "/p/p", "/api/v1/polls", "/api/v1/polls/p"} {
 		w := httptest.NewRecorder()
 		p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != 503 {

@@ -3,6 +3,8 @@ package result
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -10,8 +12,12 @@ import (
 	"popeye"
 )
 
-// readTimeout bounds one reading of a tally.
-const readTimeout = 5 * time.Second
+const (
+	// readTimeout bounds one reading of a tally.
+	readTimeout = 5 * time.Second
+	// retryReading is the time between two attempts where reading fails.
+	retryReading = time.Second
+)
 
 // board is one poll's result as this process knows it, and those who look at
 // it. It reads the store only when the bell has rung and somebody looks.
@@ -25,27 +31,39 @@ type board struct {
 	bell chan struct{}
 	// start starts the publisher with the first viewer.
 	start sync.Once
+	// gone is closed when the poll was deleted.
+	gone chan struct{}
+	// audiences are the viewers; next counts them, to spread them evenly.
+	audiences []*audience
+	next      atomic.Uint64
 
 	mu sync.Mutex
 	// last is what was read last, nil before the first time and after the poll
 	// was deleted. Its version never falls.
 	last *snapshot
-	// sent is what every viewer was sent, or a newer one.
-	sent *snapshot
 	// failing is since when the store could not be read, zero when it could.
 	failing time.Time
-	viewers map[*viewer]struct{}
+	// tried is when it was tried last, while it cannot be read.
+	tried time.Time
 }
 
 func newBoard(role *Result, poll string) *board {
-	b := &board{role: role, poll: poll, bell: make(chan struct{}, 1), viewers: map[*viewer]struct{}{}}
+	b := &board{role: role, poll: poll, bell: make(chan struct{}, 1), gone: make(chan struct{})}
 	b.dirty.Store(true)
+	for range runtime.GOMAXPROCS(0) {
+		b.audiences = append(b.audiences, &audience{role: role, viewers: map[*viewer]struct{}{}, ended: role.isEnded()})
+	}
 	return b
 }
 
 // ring notes that the result has changed. It never blocks.
 func (b *board) ring() {
 	b.dirty.Store(true)
+	b.wake()
+}
+
+// wake makes the publisher look what there is to send.
+func (b *board) wake() {
 	select {
 	case b.bell <- struct{}{}:
 	default:
@@ -57,12 +75,12 @@ func (b *board) ring() {
 func (b *board) current(ctx context.Context) (*snapshot, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.read(ctx)
-}
-
-// read is current for those who hold the lock.
-func (b *board) read(ctx context.Context) (*snapshot, error) {
-	if !b.dirty.Swap(false) {
+	switch {
+	case b.isGone():
+		return nil, popeye.ErrNotFound
+	case !b.failing.IsZero() && b.role.Now().Sub(b.tried) < retryReading:
+		return b.last, nil // one attempt at a time serves all
+	case !b.dirty.Swap(false):
 		return b.last, nil
 	}
 	next, err := b.fetch(ctx)
@@ -71,25 +89,36 @@ func (b *board) read(ctx context.Context) (*snapshot, error) {
 		b.forget()
 		return nil, err
 	case err != nil:
-		b.dirty.Store(true)
-		if b.failing.IsZero() {
-			b.failing = b.role.Now()
-			b.role.Log.WarnContext(ctx, "the result cannot be read", "poll", b.poll, "error", err)
-		}
-		if b.last == nil {
-			return nil, err
-		}
-		return b.last, nil
+		return b.fail(ctx, err)
 	}
-	b.failing = time.Time{}
+	if !b.failing.IsZero() {
+		b.failing = time.Time{}
+		b.wake() // it may be the publisher who could not read
+	}
 	if b.last == nil || next.tally.Version > b.last.tally.Version {
 		b.last = next
 	}
 	return b.last, nil
 }
 
+// fail notes that the store cannot be read, and returns the last result known.
+func (b *board) fail(ctx context.Context, err error) (*snapshot, error) {
+	b.dirty.Store(true)
+	if b.last == nil {
+		return nil, err
+	}
+	b.tried = b.role.Now()
+	if b.failing.IsZero() {
+		b.failing = b.role.Now()
+		b.role.Log.WarnContext(ctx, "the result cannot be read", "poll", b.poll, "error", err)
+	}
+	return b.last, nil
+}
+
+// fetch reads the store. What it reads is for all: it goes on when the one who
+// asked has left.
 func (b *board) fetch(ctx context.Context) (*snapshot, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
 	tally, err := b.role.Store.Tally(ctx, b.poll)
 	if err != nil {
@@ -101,9 +130,20 @@ func (b *board) fetch(ctx context.Context) (*snapshot, error) {
 // forget is for a poll that was deleted: its viewers are told so, and the next
 // one to ask begins with a new board.
 func (b *board) forget() {
-	b.last = nil
 	b.role.forget(b)
-	b.dismissLocked(frameOf("gone", "", []byte("{}")))
+	close(b.gone)
+	b.end(frameOf("gone", "", []byte("{}")))
+}
+
+// isGone reports whether the poll was deleted. A board does not come back: if
+// the poll does, it has another one.
+func (b *board) isGone() bool {
+	select {
+	case <-b.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // stale returns for how long the store could not be read.
@@ -116,128 +156,103 @@ func (b *board) stale() time.Duration {
 	return b.role.Now().Sub(b.failing)
 }
 
+// join lets v see the poll, from s on. It returns false when that has ended, or
+// v may not see what it has become.
+func (b *board) join(v *viewer, greeting []byte, s *snapshot) bool {
+	a := b.audiences[b.next.Add(1)%uint64(len(b.audiences))]
+	if !a.join(v, greeting, s) {
+		return false
+	}
+	b.start.Do(func() { b.role.work.Go(b.publish) })
+	b.wake() // something may have changed since s was read
+	return true
+}
+
 // publish sends what changes to the viewers until the role ends: the first
 // change of a quiet moment at once, then no more than one frame an interval,
 // the last never dropped. While nothing changes it does nothing but heartbeats.
 func (b *board) publish() {
-	defer b.role.work.Done()
 	heartbeat := time.NewTicker(b.role.Heartbeat)
 	defer heartbeat.Stop()
 	for {
 		select {
 		case <-b.role.ended:
 			return
+		case <-b.gone:
+			return
 		case <-heartbeat.C:
 			b.beat()
 		case <-b.bell:
-			if !b.update() {
-				return
-			}
-			if !b.pause(b.role.Interval) {
-				return
+			if b.update() {
+				b.pause(b.role.Interval)
 			}
 		}
 	}
 }
 
-// update reads the result and sends it to the viewers if it is a new one. It
-// returns false when the poll is gone.
+// update sends the result to the viewers if it is a new one, and reports
+// whether it was.
 func (b *board) update() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.viewers) == 0 {
-		return true
-	}
-	next, err := b.read(context.Background())
-	if errors.Is(err, popeye.ErrNotFound) {
+	if !b.isWatched() {
 		return false
 	}
-	if err != nil || next == b.sent {
-		return true
+	next, err := b.current(context.Background())
+	if err != nil {
+		return false // told, and tried again with the next heartbeat
 	}
-	b.sent = next
-	for v := range b.viewers {
-		if v.admitted(next) {
-			v.show(next)
-		} else {
-			// Whoever may still look comes back at once, and is asked again.
-			v.dismiss(nil)
-		}
+	isNew := false
+	for _, sent := range b.all(func(a *audience) bool { return a.show(next) }) {
+		isNew = isNew || sent
 	}
-	return true
+	return isNew
 }
 
-// beat sends a heartbeat to the viewers. Where the store failed it tries again
-// first, for no bell rings when a store comes back.
+// beat sends a heartbeat to the viewers. It reads the result before, in case
+// that a ring was lost, or the store has come back, for which no bell rings.
 func (b *board) beat() {
-	if b.stale() > 0 {
-		b.ring()
+	b.dirty.Store(true)
+	if _, err := b.current(context.Background()); err != nil {
+		return
 	}
+	b.update()
 	comment := beat(b.stale())
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for v := range b.viewers {
-		v.beat(comment)
-	}
+	b.all(func(a *audience) bool {
+		a.beat(comment)
+		return true
+	})
 }
 
-// pause waits, and returns false when the role ends meanwhile.
-func (b *board) pause(d time.Duration) bool {
+// end ends all streams after a last event, which may be empty.
+func (b *board) end(event []byte) {
+	b.all(func(a *audience) bool {
+		a.end(event)
+		return true
+	})
+}
+
+// all does something with all audiences at the same time, and returns what that
+// returned.
+func (b *board) all(do func(*audience) bool) []bool {
+	results := make([]bool, len(b.audiences))
+	var group sync.WaitGroup
+	for i, a := range b.audiences {
+		group.Go(func() { results[i] = do(a) })
+	}
+	group.Wait()
+	return results
+}
+
+func (b *board) isWatched() bool {
+	return slices.ContainsFunc(b.audiences, (*audience).isWatched)
+}
+
+// pause waits, unless the role or the poll ends meanwhile.
+func (b *board) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-b.role.ended:
-		return false
+	case <-b.gone:
 	case <-timer.C:
-		return true
-	}
-}
-
-// join adds v to the viewers, with the newest result as its first frame. It
-// returns false when the role ends, the poll is gone, or v may not see what it
-// has become.
-func (b *board) join(ctx context.Context, v *viewer) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	current, err := b.read(ctx)
-	if err != nil || !v.admitted(current) {
-		return false
-	}
-	select {
-	case <-b.role.ended:
-		return false
-	default:
-	}
-	v.show(current)
-	if len(b.viewers) == 0 {
-		b.sent = current
-	}
-	b.viewers[v] = struct{}{}
-	b.role.work.Add(1)
-	b.start.Do(func() { //nolint:contextcheck // the publisher outlives the request that starts it
-		b.role.work.Add(1)
-		go b.publish()
-	})
-	return true
-}
-
-// leave takes v away from the viewers.
-func (b *board) leave(v *viewer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.viewers, v)
-	b.role.work.Done()
-}
-
-// dismiss ends all streams, after a last frame if there is one.
-func (b *board) dismiss(last []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.dismissLocked(last)
-}
-
-func (b *board) dismissLocked(last []byte) {
-	for v := range b.viewers {
-		v.dismiss(last)
 	}
 }

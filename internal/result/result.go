@@ -50,8 +50,8 @@ type Config struct {
 	Interval time.Duration
 	// Heartbeat is the time between two comments on a silent stream.
 	Heartbeat time.Duration
-	// WriteTimeout is how long a viewer may take to read a frame before it is
-	// let go.
+	// WriteTimeout is how long a viewer may take to read what it was sent before
+	// it is let go.
 	WriteTimeout time.Duration
 	Log          *slog.Logger
 	Metrics      prometheus.Registerer
@@ -70,7 +70,8 @@ type Result struct {
 	viewers atomic.Int64
 	frames  prometheus.Counter
 
-	// Boards work and streams live until ended is closed; work waits for them.
+	// Publishers work and streams live until ended is closed; work counts the
+	// publishers, and those who write to slow viewers.
 	ended chan struct{}
 	end   sync.Once
 	work  sync.WaitGroup
@@ -123,7 +124,8 @@ func (s *Result) End() {
 	boards := slices.Collect(maps.Values(s.boards))
 	s.mu.RUnlock()
 	for _, b := range boards {
-		b.dismiss(nil)
+		b.update() // the last change is never dropped
+		b.end(nil)
 	}
 	s.work.Wait()
 }
@@ -140,7 +142,7 @@ func (s *Result) known(poll string) *board {
 func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, error) {
 	b := s.known(poll)
 	if b == nil {
-		if _, err := s.Store.Tally(ctx, poll); err != nil {
+		if err := s.exists(ctx, poll); err != nil {
 			return nil, nil, err
 		}
 		s.mu.Lock()
@@ -154,12 +156,29 @@ func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, err
 	return b, current, err
 }
 
+func (s *Result) exists(ctx context.Context, poll string) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, err := s.Store.Tally(ctx, poll)
+	return err
+}
+
 // forget drops a board whose poll is gone.
 func (s *Result) forget(b *board) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.boards[b.poll] == b {
 		delete(s.boards, b.poll)
+	}
+}
+
+// isEnded reports whether End was called.
+func (s *Result) isEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -179,7 +198,7 @@ func (s *Result) show(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "private, no-cache")
 	}
 	w.Header().Set("Etag", current.etag)
-	if matches(r.Header.Values("If-None-Match"), current.etag) {
+	if web.MatchesETag(r, current.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

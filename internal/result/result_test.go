@@ -185,10 +185,14 @@ func TestStoreThatIsAwayIsSaidAndHeals(t *testing.T) {
 	if got := h.get("/api/v1/results/p"); got.status != 200 || got.version() != known.Version {
 		t.Errorf("while the store is away: %d %s", got.status, got.body)
 	}
+	// It comes back with a change, and nobody rings.
 	h.store.mu.Lock()
 	h.store.err = nil
+	back := h.store.tallies["p"]
+	back.Version, back.Total = back.Version+1, 7
+	h.store.tallies["p"] = back
 	h.store.mu.Unlock()
-	h.set(func(t *popeye.Tally) { t.Version, t.Total = t.Version+1, 7 })
+	h.get("/api/v1/results/p") // and the publisher is not the first to see it
 	for {
 		if e, ok := v.next(); !ok {
 			t.Fatal("the stream ended")
@@ -238,11 +242,19 @@ func TestViewersAreBounded(t *testing.T) {
 	})
 }
 
-func TestEndEndsTheStreams(t *testing.T) {
-	h := newHouse(t, nil)
+func TestEndEndsTheStreamsWithTheLastChange(t *testing.T) {
+	// The publisher pauses after the first change for longer than the test takes.
+	h := newHouse(t, func(cfg *result.Config) { cfg.Interval = time.Hour })
 	v := h.watch()
 	v.frame()
+	h.vote()
+	v.frame()
+	h.vote()
+	h.vote()
 	h.End()
+	if got := v.frame(); got.Total != 3 {
+		t.Errorf("the last frame has %d of 3 votes", got.Total)
+	}
 	if e, ok := v.next(); ok {
 		t.Errorf("the stream went on with %+v", e)
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"popeye"
@@ -52,16 +51,4 @@ func beat(stale time.Duration) []byte {
 		return []byte(": stale " + strconv.Itoa(int(stale/time.Second)) + "\n\n")
 	}
 	return []byte(": fresh\n\n")
-}
-
-// matches reports whether one of the entity tags of If-None-Match is etag, by
-// weak comparison (RFC 9110, section 13.1.2).
-func matches(headers []string, etag string) bool {
-	for tag := range strings.SplitSeq(strings.Join(headers, ","), ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == etag || tag == "*" {
-			return true
-		}
-	}
-	return false
 }

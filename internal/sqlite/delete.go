@@ -53,13 +53,21 @@ func (s *Store) sweep(ctx context.Context) error {
 	return nil
 }
 
+// sweepParked deletes what was parked for rounds that were deleted: votes that
+// were on their way. Rounds that never were have numbers above all others.
+func sweepParked(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM parked
+		WHERE round <= (SELECT seq FROM sqlite_sequence WHERE name = 'rounds') AND round NOT IN (SELECT round FROM rounds)`)
+	return err
+}
+
 // sweepSome deletes a number of votes of one such round, or the round when it
 // has none left. It reports whether there may be more to do.
 func sweepSome(ctx context.Context, tx *sql.Tx) (more bool, err error) {
 	var round int64
 	err = tx.QueryRowContext(ctx, "SELECT round FROM rounds WHERE poll IS NULL LIMIT 1").Scan(&round)
 	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+		return false, sweepParked(ctx, tx)
 	}
 	if err != nil {
 		return false, err

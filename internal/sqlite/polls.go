@@ -16,8 +16,9 @@ import (
 // or popeye.Open, or updates it and leaves its state alone; nothing changes
 // when nothing differs. It expects what WithDefaults returns and Validate
 // allows. A round's ballot never changes: another ballot starts a new round in
-// the same state, so that no vote on its way is taken for what it was not, and
-// fails with popeye.ErrExists when the current round has votes.
+// the same state. It fails with popeye.ErrExists when the current round has
+// votes, or might get one yet that is on its way: unless it is final, or far
+// from open.
 func (s *Store) Apply(ctx context.Context, p popeye.Poll, first popeye.State) (d popeye.Definition, created bool, err error) {
 	p.Opens, p.Closes = p.Opens.UTC(), p.Closes.UTC()
 	err = s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -62,8 +63,16 @@ func (s *Store) update(ctx context.Context, tx *sql.Tx, old *popeye.Tally, p pop
 		return d, fmt.Errorf("%w: its options or rules would change under %d recorded votes; "+
 			"close and delete it first, or choose another id", popeye.ErrExists, old.Total)
 	}
+	if old.State != popeye.Final && old.StateAt(s.now().Add(onTheWay)) != popeye.Draft {
+		return d, fmt.Errorf("%w: its options or rules would change while somebody may be voting; "+
+			"close it first, and open it again", popeye.ErrExists)
+	}
 	return s.restart(ctx, tx, old, d)
 }
+
+// onTheWay is how long before its opening a round is left alone: what a queue
+// knows of it may be that old.
+const onTheWay = time.Minute
 
 // Open lets the poll take votes from now on, whatever times stand against it.
 // After a close it goes on in a new round, without the votes of the old one.

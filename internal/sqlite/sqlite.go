@@ -85,6 +85,13 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	return err
 }
 
+// IsUnused reports whether there has never been a poll in the store.
+func (s *Store) IsUnused(ctx context.Context) (bool, error) {
+	var unused bool
+	err := s.writer.QueryRowContext(ctx, "SELECT NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'rounds')").Scan(&unused)
+	return unused, unavailable(err)
+}
+
 // Shutdown moves what is in the write-ahead log into the database file and
 // gives the file free. Nothing is lost without it: the next Open reads the log.
 func (s *Store) Shutdown() error {

@@ -51,7 +51,8 @@ func defining() []promise {
 		}},
 		{"what is not the ballot changes in place and keeps the votes", changesInPlace},
 		{"another ballot is refused once somebody has voted", ballotIsFixed},
-		{"another ballot before the first vote starts a round of its own", anotherBallot},
+		{"another ballot is refused while a vote may be on its way", ballotIsFixedWhileOpen},
+		{"another ballot before the poll opens starts a round of its own", anotherBallot},
 		{"opening a draft keeps its round and lets it open now", func(s suite) {
 			p := poll("p", popeye.First, 2)
 			p.Opens = time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -144,19 +145,49 @@ func ballotIsFixed(s suite) {
 	s.expect("p", counts{votes: []int64{1, 0, 0}, total: 1, stored: 1})
 }
 
-// anotherBallot: a vote cast on the old ballot may be on its way, and must not
-// be taken for one on the new.
-func anotherBallot(s suite) {
+// ballotIsFixedWhileOpen: a vote that is acknowledged but not recorded yet would
+// be lost in a round that nobody sees any more.
+func ballotIsFixedWhileOpen(s suite) {
 	d := s.open("p", popeye.First)
+	refused := func(when string) {
+		if _, _, err := s.Apply(s.Context(), poll("p", popeye.Change, 5), popeye.Open); !errors.Is(err, popeye.ErrExists) {
+			s.Fatalf("Apply of another ballot, %s = %v; want ErrExists", when, err)
+		}
+	}
+	refused("open")
+	s.same(d)
+	s.record(first(d, 1, 2))
+	s.expect("p", counts{votes: []int64{0, 0, 1}, total: 1, stored: 1})
+
+	e := s.open("q", popeye.First)
+	if err := s.Close(s.Context(), e.Round); err != nil {
+		s.Fatal(err)
+	}
+	if _, _, err := s.Apply(s.Context(), poll("q", popeye.First, 5), popeye.Open); !errors.Is(err, popeye.ErrExists) {
+		s.Fatalf("Apply of another ballot, closed = %v; want ErrExists", err)
+	}
+	if err := s.Finalise(s.Context(), e.Round); err != nil {
+		s.Fatal(err)
+	}
+	if f := s.update(poll("q", popeye.First, 5)); f.Round == e.Round {
+		s.Fatalf("the final round %d has another ballot", f.Round)
+	}
+}
+
+func anotherBallot(s suite) {
+	d, _, err := s.Apply(s.Context(), poll("p", popeye.First, 3), popeye.Draft)
+	if err != nil {
+		s.Fatal(err)
+	}
 	before := s.tally("p").Version
 	e := s.update(poll("p", popeye.Change, 5))
-	if e.Round == d.Round || e.State != popeye.Open || e.Version <= d.Version {
-		s.Fatalf("updated from %+v to %+v; want a new round, open", d, e)
+	if e.Round == d.Round || e.State != popeye.Draft || e.Version <= d.Version {
+		s.Fatalf("updated from %+v to %+v; want a new round, a draft", d, e)
 	}
-	before = s.moved("p", before)
-	s.record(first(d, 1, 2))
-	s.expect("p", counts{votes: make([]int64, 5)})
-	s.unmoved("p", before)
+	s.moved("p", before)
+	if e, err = s.Open(s.Context(), "p"); err != nil {
+		s.Fatal(err)
+	}
 	s.record(first(e, 1, 4))
 	s.expect("p", counts{votes: []int64{0, 0, 0, 0, 1}, total: 1, stored: 1})
 	s.same(e)

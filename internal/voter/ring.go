@@ -76,6 +76,9 @@ func GenerateKey() string {
 // hexadecimal.
 func (r *Ring) Name() string { return r.keys[0].name }
 
+// Has reports whether the ring has a key of that name.
+func (r *Ring) Has(name string) bool { return r.find(name) != nil }
+
 // find returns the key of that name, or nil.
 func (r *Ring) find(name string) *key {
 	for _, k := range r.keys {

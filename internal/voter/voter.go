@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,8 +79,8 @@ type Registrar struct {
 func New(cfg Config) *Registrar { return &Registrar{cfg: cfg} }
 
 // Identify returns the voter of a request about d: the one of a valid cookie,
-// or of a valid form token, or of the Idempotency-Key, or else a new one. What
-// is forged or damaged counts as absent. It fails only for an unusable
+// or of a valid form token, or of a POST's Idempotency-Key, or else a new one.
+// What is forged or damaged counts as absent. It fails only for an unusable
 // Idempotency-Key or a voter key that is missing.
 func (g *Registrar) Identify(r *http.Request, d *popeye.Definition, token string) (Identity, error) {
 	if who, ok := g.fromCookie(r); ok {
@@ -88,7 +89,7 @@ func (g *Registrar) Identify(r *http.Request, d *popeye.Definition, token string
 	if id, ok := g.open(token, purposeForm, d.Round); ok {
 		return Identity{ID: id, Source: FromForm}, nil
 	}
-	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 0 {
+	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 0 && r.Method == http.MethodPost {
 		return g.fromSeed(d, keys[0])
 	}
 	var id ID
@@ -197,23 +198,13 @@ func (g *Registrar) Secure(r *http.Request) bool {
 	if len(g.cfg.Proxies) == 0 || r.Header.Get("X-Forwarded-Proto") != "https" {
 		return false
 	}
-	return Among(g.cfg.Proxies, r.RemoteAddr)
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && Contains(g.cfg.Proxies, peer.Addr().Unmap())
 }
 
-// Among reports whether remote, "host:port" as in http.Request.RemoteAddr, is
-// an address of one of the networks.
-func Among(networks []netip.Prefix, remote string) bool {
-	peer, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return false
-	}
-	addr := peer.Addr().Unmap()
-	for _, network := range networks {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
+// Contains reports whether addr is an address of one of the networks.
+func Contains(networks []netip.Prefix, addr netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(network netip.Prefix) bool { return network.Contains(addr) })
 }
 
 // seal returns id and its MAC by the newest key, in 43 characters of base64url.

@@ -143,7 +143,7 @@ func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Set("ETag", tag)
 	h.Set("X-Content-Type-Options", "nosniff")
-	if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+	if MatchesETag(r, tag) {
 		h.Del("Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return

@@ -8,6 +8,8 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
+
+	"popeye/internal/voter"
 )
 
 const (
@@ -70,7 +72,7 @@ func clientOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	}
 	client := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && within(proxies, client); i-- {
+	for i := len(hops) - 1; i >= 0 && voter.Contains(proxies, client); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
@@ -78,15 +80,6 @@ func clientOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 		client = hop.Unmap()
 	}
 	return client
-}
-
-func within(networks []netip.Prefix, addr netip.Addr) bool {
-	for _, network := range networks {
-		if network.Contains(addr) {
-			return true
-		}
-	}
-	return false
 }
 
 func networkOf(addr netip.Addr) netip.Prefix {

@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 )
 
 // MaxBody is the greatest size of a request's body in bytes.
@@ -17,6 +19,8 @@ const MaxBody = 64 << 10
 // looks at the size first: whatever is over MaxBody is too large, not wrong.
 func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte, error) {
 	if r.ContentLength > MaxBody {
+		// Nobody waits for the rest of it.
+		w.Header().Set("Connection", "close")
 		return nil, &http.MaxBytesError{Limit: MaxBody}
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
@@ -34,12 +38,7 @@ func ReadBody(w http.ResponseWriter, r *http.Request, mediaType string) ([]byte,
 }
 
 func isUTF8(charset string) bool {
-	switch charset {
-	case "", "utf-8", "UTF-8", "utf8":
-		return true
-	default:
-		return false
-	}
+	return charset == "" || strings.EqualFold(charset, "utf-8") || strings.EqualFold(charset, "utf8")
 }
 
 // ReadForm returns the fields of a form that was sent urlencoded.
@@ -87,7 +86,7 @@ func jsonReason(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends too early."
 	case errors.As(err, &wrongType):
-		return "the member " + wrongType.Field + " cannot be a " + wrongType.Value + "."
+		return "a " + wrongType.Value + " stands where it cannot, at byte " + strconv.FormatInt(wrongType.Offset, 10) + "."
 	default:
 		return err.Error() + "."
 	}

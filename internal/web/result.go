@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"net/http"
@@ -43,7 +44,7 @@ func NewResult(t *popeye.Tally) Result {
 		Ledger:  LedgerResult(t.Ledger),
 	}
 	for i, o := range t.Options {
-		r.Options[i] = OptionResult{ID: o.ID, Label: o.Label, Votes: t.Votes[i]}
+		r.Options[i] = OptionResult{ID: o.ID, Label: o.Label, Votes: votesFor(t, i)}
 	}
 	return r
 }
@@ -57,23 +58,30 @@ func Export(w http.ResponseWriter, t *popeye.Tally, format string) error {
 		JSON(w, http.StatusOK, NewResult(t))
 		return nil
 	}
+	text, err := csvOf(t)
+	if err != nil {
+		return err
+	}
 	header.Set("Content-Type", "text/csv; charset=utf-8")
-	return writeCSV(w, t)
+	// A client that is gone is not an error.
+	_, _ = w.Write(text)
+	return nil
 }
 
-// writeCSV writes a line for each option, as RFC 4180 has it. No ID and no
-// label can be taken for a formula by a spreadsheet.
-func writeCSV(w http.ResponseWriter, t *popeye.Tally) error {
-	out := csv.NewWriter(w)
+// csvOf returns a line for each option, as RFC 4180 has it. No ID and no label
+// can be taken for a formula by a spreadsheet.
+func csvOf(t *popeye.Tally) ([]byte, error) {
+	var text bytes.Buffer
+	out := csv.NewWriter(&text)
 	out.UseCRLF = true
 	lines := [][]string{{"option", "label", "votes"}}
 	for i, o := range t.Options {
-		lines = append(lines, []string{harmless(o.ID), harmless(o.Label), strconv.FormatInt(t.Votes[i], 10)})
+		lines = append(lines, []string{harmless(o.ID), harmless(o.Label), strconv.FormatInt(votesFor(t, i), 10)})
 	}
 	if err := out.WriteAll(lines); err != nil {
-		return fmt.Errorf("write %s as CSV: %w", t.ID, err)
+		return nil, fmt.Errorf("write %s as CSV: %w", t.ID, err)
 	}
-	return nil
+	return text.Bytes(), nil
 }
 
 // harmless puts an apostrophe before what a spreadsheet would calculate (OWASP,

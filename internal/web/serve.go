@@ -28,7 +28,7 @@ type Server struct {
 	Log      *slog.Logger
 	// Grace is how long requests in flight may take once Run is told to end.
 	Grace time.Duration
-	// Drain, if not nil, is called when Run is told to end, before it waits for
+	// Drain, if not nil, is called once when Run ends, while it waits for
 	// requests: it ends what would not end by itself, such as event streams.
 	Drain func()
 }
@@ -48,18 +48,34 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.Listener) }()
+	var broken error
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve on %s: %w", s.Listener.Addr(), err)
+		broken = fmt.Errorf("serve on %s: %w", s.Listener.Addr(), err)
 	case <-ctx.Done():
-	}
-	if s.Drain != nil {
-		s.Drain()
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("requests were still in flight after %s: %w", s.Grace, err), server.Close())
+	return errors.Join(broken, s.shutDown(ctx, server))
+}
+
+// shutDown takes no new connections, and waits until everything has ended.
+func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		if s.Drain != nil {
+			s.Drain()
+		}
+	}()
+	err := server.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were still in flight after %s: %w", s.Grace, err), server.Close())
 	}
-	return nil
+	select {
+	case <-drained:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("streams were still open after %s: %w", s.Grace, ctx.Err()))
+	}
 }

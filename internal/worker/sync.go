@@ -59,7 +59,7 @@ func (w *Worker) sync(ctx context.Context) error {
 	defer cancel()
 	definitions, err := w.closeDue(within)
 	if ctx.Err() != nil { // it is the caller who has left
-		return err
+		return errors.Join(err, ctx.Err())
 	}
 	w.health.store(err)
 	if err != nil {
