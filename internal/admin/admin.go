@@ -55,8 +55,8 @@ type Config struct {
 
 // Admin is the role. It is an http.Handler.
 type Admin struct {
-	Config
-	*web.Mux
+	cfg Config
+	mux *web.Mux
 
 	token [sha256.Size]byte
 	// patching makes reading, merging and writing a definition one step.
@@ -65,7 +65,7 @@ type Admin struct {
 
 // New returns the role, ready to serve.
 func New(cfg Config) *Admin {
-	a := &Admin{Config: cfg, Mux: web.NewMux(cfg.Log, web.RenderJSON), token: sha256.Sum256([]byte(cfg.Token))}
+	a := &Admin{cfg: cfg, mux: web.NewMux(cfg.Log, web.RenderJSON), token: sha256.Sum256([]byte(cfg.Token))}
 	a.handle("GET /admin/api/v1/polls", a.list)
 	a.handle("POST /admin/api/v1/polls", a.apply)
 	a.handle("GET /admin/api/v1/polls/{poll}", a.show)
@@ -75,9 +75,12 @@ func New(cfg Config) *Admin {
 	return a
 }
 
+// ServeHTTP answers a request to the role's addresses.
+func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
 // handle routes pattern to h for those who bear the token.
 func (a *Admin) handle(pattern string, h web.Handler) {
-	a.Handle(pattern, func(w http.ResponseWriter, r *http.Request) error {
+	a.mux.Handle(pattern, func(w http.ResponseWriter, r *http.Request) error {
 		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		sum := sha256.Sum256([]byte(given))
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(sum[:], a.token[:]) != 1 {
@@ -89,13 +92,13 @@ func (a *Admin) handle(pattern string, h web.Handler) {
 }
 
 func (a *Admin) list(w http.ResponseWriter, r *http.Request) error {
-	all, err := a.Register.Definitions(r.Context())
+	all, err := a.cfg.Register.Definitions(r.Context())
 	if err != nil {
 		return err
 	}
 	polls := []web.Definition{}
 	for i := range all {
-		polls = append(polls, web.NewDefinition(&all[i], a.Now()))
+		polls = append(polls, web.NewDefinition(&all[i], a.cfg.Now()))
 	}
 	web.JSON(w, http.StatusOK, map[string]any{"polls": polls})
 	return nil
@@ -103,7 +106,7 @@ func (a *Admin) list(w http.ResponseWriter, r *http.Request) error {
 
 // find returns the definition that the request's path names.
 func (a *Admin) find(r *http.Request) (*popeye.Definition, error) {
-	all, err := a.Register.Definitions(r.Context())
+	all, err := a.cfg.Register.Definitions(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func (a *Admin) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	web.JSON(w, http.StatusOK, web.NewDefinition(d, a.Now()))
+	web.JSON(w, http.StatusOK, web.NewDefinition(d, a.cfg.Now()))
 	return nil
 }
 
@@ -170,7 +173,7 @@ func (a *Admin) put(ctx context.Context, p popeye.Poll, s popeye.State) (popeye.
 	if err := p.Validate(); err != nil {
 		return popeye.Definition{}, false, err
 	}
-	return a.Register.Apply(ctx, p, s)
+	return a.cfg.Register.Apply(ctx, p, s)
 }
 
 // changed tells the other roles of d, and then the organiser.
@@ -178,12 +181,12 @@ func (a *Admin) changed(w http.ResponseWriter, r *http.Request, d popeye.Definit
 	if err := a.tell(r.Context(), d.ID); err != nil {
 		return err
 	}
-	web.JSON(w, status, web.NewDefinition(&d, a.Now()))
+	web.JSON(w, status, web.NewDefinition(&d, a.cfg.Now()))
 	return nil
 }
 
 func (a *Admin) tell(ctx context.Context, poll string) error {
-	if err := a.Changed(ctx, poll); err != nil {
+	if err := a.cfg.Changed(ctx, poll); err != nil {
 		return fmt.Errorf("%w: the change of %s is stored, but not every part knows it yet: %w", popeye.ErrUnavailable, poll, err)
 	}
 	return nil
@@ -191,7 +194,7 @@ func (a *Admin) tell(ctx context.Context, poll string) error {
 
 func (a *Admin) remove(w http.ResponseWriter, r *http.Request) error {
 	poll := r.PathValue("poll")
-	if err := a.Register.Delete(r.Context(), poll); err != nil {
+	if err := a.cfg.Register.Delete(r.Context(), poll); err != nil {
 		return err
 	}
 	if err := a.tell(r.Context(), poll); err != nil {
@@ -210,7 +213,7 @@ func (a *Admin) results(w http.ResponseWriter, r *http.Request) error {
 	if format != "csv" && format != "json" {
 		return web.NewProblem(http.StatusBadRequest, "A result is exported as format=csv or format=json.")
 	}
-	tally, err := a.Register.Tally(r.Context(), r.PathValue("poll"))
+	tally, err := a.cfg.Register.Tally(r.Context(), r.PathValue("poll"))
 	if err != nil {
 		return err
 	}

@@ -61,13 +61,13 @@ func orderOf(changes map[string]json.RawMessage) (popeye.State, error) {
 func (a *Admin) obey(ctx context.Context, d *popeye.Definition, order popeye.State) (*popeye.Definition, error) {
 	switch order {
 	case popeye.Open:
-		opened, err := a.Rounds.Open(ctx, d.ID)
+		opened, err := a.cfg.Rounds.Open(ctx, d.ID)
 		return &opened, err
 	case popeye.Closed:
-		if err := a.Rounds.Close(ctx, d.Round); err != nil {
+		if err := a.cfg.Rounds.Close(ctx, d.Round); err != nil {
 			return nil, err
 		}
-		tally, err := a.Register.Tally(ctx, d.ID)
+		tally, err := a.cfg.Register.Tally(ctx, d.ID)
 		return &tally.Definition, err
 	default:
 		return d, nil

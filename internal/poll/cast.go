@@ -44,17 +44,17 @@ const clockSlack = 24 * time.Hour
 func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition, b ballot) (verdict, error) {
 	var v verdict
 	var err error
-	if v.who, err = p.Voters.Identify(r, d, b.token); err != nil {
+	if v.who, err = p.cfg.Voters.Identify(r, d, b.token); err != nil {
 		return v, err
 	}
-	p.Voters.SetCookie(w, r, v.who)
-	if v.voter, err = p.Voters.Pseudonym(d, v.who.ID); err != nil {
+	p.cfg.Voters.SetCookie(w, r, v.who)
+	if v.voter, err = p.cfg.Voters.Pseudonym(d, v.who.ID); err != nil {
 		return v, err
 	}
-	if d.StateAt(p.Now()) != popeye.Open {
+	if d.StateAt(p.cfg.Now()) != popeye.Open {
 		return v, popeye.ErrClosed
 	}
-	if b.after < 0 || b.after > popeye.NewStamp(p.Now().Add(clockSlack), 0) {
+	if b.after < 0 || b.after > popeye.NewStamp(p.cfg.Now().Add(clockSlack), 0) {
 		return v, web.NewProblem(http.StatusUnprocessableEntity, `"after" is not the stamp of a vote.`)
 	}
 	choices, err := d.Choose(b.choices)
@@ -68,7 +68,7 @@ func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition
 	}
 	v.outcome, v.mark = answer.Outcome, answer.Mark
 	if d.Results == popeye.AfterVote {
-		p.Voters.GrantPass(w, r, d)
+		p.cfg.Voters.GrantPass(w, r, d)
 	}
 	return v, nil
 }
@@ -76,11 +76,11 @@ func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition
 // enqueue stamps the cast and gives it to the queue. Where the voter did not
 // say which vote it follows, it follows the newest one there is.
 func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, source voter.Source) (popeye.Answer, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), p.Timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), p.cfg.Timeout)
 	defer cancel()
 	if d.Policy != popeye.Change {
-		c.Stamp = popeye.NewStamp(p.Now(), 0)
-		return p.Queue.Enqueue(ctx, c)
+		c.Stamp = popeye.NewStamp(p.cfg.Now(), 0)
+		return p.cfg.Queue.Enqueue(ctx, c)
 	}
 	key := r.Header.Get("Idempotency-Key")
 	keyed := key != "" && source != voter.FromSeed
@@ -98,8 +98,8 @@ func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, sou
 func (p *Poll) enqueueAbove(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
 	newest := c.After
 	for range restamps {
-		c.Stamp = popeye.NewStamp(p.Now(), newest)
-		answer, err := p.Queue.Enqueue(ctx, c)
+		c.Stamp = popeye.NewStamp(p.cfg.Now(), newest)
+		answer, err := p.cfg.Queue.Enqueue(ctx, c)
 		if err != nil || answer.Outcome != popeye.Conflict || c.After != 0 {
 			return answer, err
 		}
@@ -111,7 +111,7 @@ func (p *Poll) enqueueAbove(ctx context.Context, c popeye.Cast) (popeye.Answer, 
 // standing answers a late copy of a request, which stood in its time, with the
 // vote that stands now.
 func (p *Poll) standing(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
-	mark, ok, err := p.Queue.Mark(ctx, c.Round, c.Voter)
+	mark, ok, err := p.cfg.Queue.Mark(ctx, c.Round, c.Voter)
 	if err != nil {
 		return popeye.Answer{}, err
 	}
@@ -135,7 +135,7 @@ func (p *Poll) admit(r *http.Request) error {
 	if err := p.origins.Check(r); err != nil {
 		return web.NewProblem(http.StatusForbidden, "This vote was sent by a page of another site.")
 	}
-	return p.Limiter.Check(r)
+	return p.cfg.Limiter.Check(r)
 }
 
 // castJSON is POST /api/v1/votes/{poll}.
@@ -202,7 +202,7 @@ func (p *Poll) refusal(d *popeye.Definition, err error) error {
 		return web.NewProblem(http.StatusBadRequest, "The header Idempotency-Key must have 1 to 255 characters.")
 	case !errors.Is(err, popeye.ErrClosed):
 		return err
-	case d.StateAt(p.Now()) == popeye.Draft:
+	case d.StateAt(p.cfg.Now()) == popeye.Draft:
 		problem := web.NewProblem(http.StatusGone, "The poll is not open yet.")
 		if !d.Opens.IsZero() {
 			problem.More = map[string]any{"opens": d.Opens}

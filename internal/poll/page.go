@@ -11,22 +11,22 @@ import (
 
 // home is GET /: the page of the only open poll, or the list of all.
 func (p *Poll) home(w http.ResponseWriter, r *http.Request) error {
-	catalog := p.Queue.Catalog()
+	catalog := p.cfg.Queue.Catalog()
 	if catalog == nil {
 		return p.waiting()
 	}
-	if open := catalog.OpenAt(p.Now()); len(open) == 1 {
+	if open := catalog.OpenAt(p.cfg.Now()); len(open) == 1 {
 		return p.showPage(w, r, open[0])
 	}
 	view := web.ListView{Assets: assets}
 	for _, d := range catalog.All() {
-		state := d.StateAt(p.Now())
+		state := d.StateAt(p.cfg.Now())
 		view.Polls = append(view.Polls, web.ListItem{
 			ID: d.ID, Question: d.Question, State: state, Opens: d.Opens, Closes: d.Closes,
 			URL: "/p/" + d.ID, ResultURL: resultURL(d, state),
 		})
 	}
-	p.Pages.List(w, http.StatusOK, view)
+	p.cfg.Pages.List(w, http.StatusOK, view)
 	return nil
 }
 
@@ -42,13 +42,13 @@ func (p *Poll) page(w http.ResponseWriter, r *http.Request) error {
 // showPage shows the voting page to a browser, which from now on knows its
 // voter.
 func (p *Poll) showPage(w http.ResponseWriter, r *http.Request, d *popeye.Definition) error {
-	who, err := p.Voters.Identify(r, d, "")
+	who, err := p.cfg.Voters.Identify(r, d, "")
 	if err != nil {
 		return p.refusal(d, err)
 	}
-	p.Voters.SetCookie(w, r, who)
+	p.cfg.Voters.SetCookie(w, r, who)
 	view := p.view(d, who)
-	name, err := p.Voters.Pseudonym(d, who.ID)
+	name, err := p.cfg.Voters.Pseudonym(d, who.ID)
 	switch {
 	case err == nil:
 		p.showVote(w, r, &view, name)
@@ -56,14 +56,14 @@ func (p *Poll) showPage(w http.ResponseWriter, r *http.Request, d *popeye.Defini
 		return err
 	default: // the key of a poll that is over may be gone
 	}
-	p.Pages.Vote(w, http.StatusOK, view)
+	p.cfg.Pages.Vote(w, http.StatusOK, view)
 	return nil
 }
 
 // showVote adds the voter's vote to the page, if there is one.
 func (p *Poll) showVote(w http.ResponseWriter, r *http.Request, view *web.VoteView, name popeye.Voter) {
 	d := &view.Poll
-	mark, voted, err := p.Queue.Mark(r.Context(), d.Round, name)
+	mark, voted, err := p.cfg.Queue.Mark(r.Context(), d.Round, name)
 	if err != nil {
 		view.Notice = "We cannot tell now whether you have voted already. You may vote: it never counts twice."
 	}
@@ -72,17 +72,17 @@ func (p *Poll) showVote(w http.ResponseWriter, r *http.Request, view *web.VoteVi
 	}
 	p.showRecorded(view, d, name, mark)
 	if d.Results == popeye.AfterVote {
-		p.Voters.GrantPass(w, r, d)
+		p.cfg.Voters.GrantPass(w, r, d)
 	}
 }
 
 // view is the page for a voter of whom no vote is known.
 func (p *Poll) view(d *popeye.Definition, who voter.Identity) web.VoteView {
-	now := p.Now()
+	now := p.cfg.Now()
 	state := d.StateAt(now)
 	view := web.VoteView{
 		Assets: assets, Poll: *d, State: state, Now: now,
-		Token: p.Voters.Token(d, who.ID), Action: "/p/" + d.ID, Changeable: d.Policy == popeye.Change,
+		Token: p.cfg.Voters.Token(d, who.ID), Action: "/p/" + d.ID, Changeable: d.Policy == popeye.Change,
 	}
 	view.ResultURL = resultURL(d, state)
 	return view
@@ -100,7 +100,7 @@ func resultURL(d *popeye.Definition, state popeye.State) string {
 func (p *Poll) showRecorded(view *web.VoteView, d *popeye.Definition, name popeye.Voter, m popeye.Mark) {
 	view.Recorded = d.Chosen(m.Choices)
 	view.Receipt = name.Receipt()
-	view.Counted = p.Counted
+	view.Counted = p.cfg.Counted
 	view.After = m.Stamp
 	if d.Results != popeye.AfterClose {
 		view.ResultURL = "/r/" + d.ID
@@ -136,8 +136,8 @@ func (p *Poll) castHome(w http.ResponseWriter, r *http.Request) error {
 
 // only returns the only open poll or, when none is open, the only poll.
 func (p *Poll) only() (*popeye.Definition, error) {
-	catalog := p.Queue.Catalog()
-	open, all := catalog.OpenAt(p.Now()), catalog.All()
+	catalog := p.cfg.Queue.Catalog()
+	open, all := catalog.OpenAt(p.cfg.Now()), catalog.All()
 	switch {
 	case catalog == nil:
 		return nil, p.waiting()
@@ -201,6 +201,6 @@ func (p *Poll) castBallot(w http.ResponseWriter, r *http.Request, d *popeye.Defi
 	if v.outcome != "" {
 		p.showRecorded(&view, d, v.voter, v.mark)
 	}
-	p.Pages.Vote(w, problem.Status, view)
+	p.cfg.Pages.Vote(w, problem.Status, view)
 	return nil
 }

@@ -65,8 +65,8 @@ type Config struct {
 
 // Poll is the role. It is an http.Handler.
 type Poll struct {
-	Config
-	*web.Mux
+	cfg Config
+	mux *web.Mux
 
 	origins *http.CrossOriginProtection
 	recent  *retries
@@ -76,8 +76,8 @@ type Poll struct {
 // New returns the role, ready to serve.
 func New(cfg Config) *Poll {
 	p := &Poll{
-		Config:  cfg,
-		Mux:     web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
+		cfg:     cfg,
+		mux:     web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
 		origins: http.NewCrossOriginProtection(),
 		recent:  newRetries(),
 		casts: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -90,25 +90,28 @@ func New(cfg Config) *Poll {
 	return p
 }
 
+// ServeHTTP answers a request to the role's addresses.
+func (p *Poll) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.mux.ServeHTTP(w, r) }
+
 // assets is where the pages of this role find their static files.
 const assets = "/p/_/"
 
 func (p *Poll) routes() {
-	p.Render("/api/", web.RenderJSON)
-	p.Handle("GET /{$}", p.home)
-	p.Handle("POST /{$}", p.castHome)
-	p.Handle("GET /p/{poll}", p.page)
-	p.Handle("POST /p/{poll}", p.castForm)
-	p.Handle("GET /api/v1/polls", p.list)
-	p.Handle("GET /api/v1/polls/{poll}", p.show)
-	p.Handle("POST /api/v1/votes/{poll}", p.castJSON)
-	p.Handle("GET /api/openapi.yaml", p.openAPI)
-	p.Mount("GET "+assets, p.Pages.Assets(assets))
+	p.mux.Render("/api/", web.RenderJSON)
+	p.mux.Handle("GET /{$}", p.home)
+	p.mux.Handle("POST /{$}", p.castHome)
+	p.mux.Handle("GET /p/{poll}", p.page)
+	p.mux.Handle("POST /p/{poll}", p.castForm)
+	p.mux.Handle("GET /api/v1/polls", p.list)
+	p.mux.Handle("GET /api/v1/polls/{poll}", p.show)
+	p.mux.Handle("POST /api/v1/votes/{poll}", p.castJSON)
+	p.mux.Handle("GET /api/openapi.yaml", p.openAPI)
+	p.mux.Mount("GET "+assets, p.cfg.Pages.Assets(assets))
 }
 
 // Ready returns nil once the polls are known.
 func (p *Poll) Ready() error {
-	if p.Queue.Catalog() == nil {
+	if p.cfg.Queue.Catalog() == nil {
 		return errors.New("waiting for the worker to publish the polls")
 	}
 	return nil
@@ -116,7 +119,7 @@ func (p *Poll) Ready() error {
 
 // find returns the definition that the request's path names.
 func (p *Poll) find(r *http.Request) (*popeye.Definition, error) {
-	catalog := p.Queue.Catalog()
+	catalog := p.cfg.Queue.Catalog()
 	if catalog == nil {
 		return nil, p.waiting()
 	}
@@ -130,13 +133,13 @@ func (p *Poll) find(r *http.Request) (*popeye.Definition, error) {
 func (p *Poll) waiting() error { return fmt.Errorf("%w: %w", popeye.ErrUnavailable, p.Ready()) }
 
 func (p *Poll) list(w http.ResponseWriter, _ *http.Request) error {
-	catalog := p.Queue.Catalog()
+	catalog := p.cfg.Queue.Catalog()
 	if catalog == nil {
 		return p.waiting()
 	}
 	polls := []web.Definition{}
 	for _, d := range catalog.All() {
-		polls = append(polls, web.NewDefinition(d, p.Now()))
+		polls = append(polls, web.NewDefinition(d, p.cfg.Now()))
 	}
 	web.JSON(w, http.StatusOK, map[string]any{"polls": polls})
 	return nil
@@ -147,13 +150,13 @@ func (p *Poll) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	web.JSON(w, http.StatusOK, web.NewDefinition(d, p.Now()))
+	web.JSON(w, http.StatusOK, web.NewDefinition(d, p.cfg.Now()))
 	return nil
 }
 
 func (p *Poll) openAPI(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "application/yaml")
 	// A client that is gone is not an error.
-	_, _ = w.Write(p.OpenAPI)
+	_, _ = w.Write(p.cfg.OpenAPI)
 	return nil
 }

@@ -42,6 +42,11 @@ func (s *script) Mark(context.Context, int64, popeye.Voter) (popeye.Mark, bool, 
 // role returns a poll role that knows one open poll, "p" with options a and b.
 func role(t *testing.T, s *script, change func(*popeye.Poll)) *poll.Poll {
 	t.Helper()
+	return roleWith(t, s, change, nil)
+}
+
+func roleWith(t *testing.T, s *script, change func(*popeye.Poll), l *web.Limiter) *poll.Poll {
+	t.Helper()
 	ring, err := voter.NewRing([]byte(key))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +64,7 @@ func role(t *testing.T, s *script, change func(*popeye.Poll)) *poll.Poll {
 	}
 	return poll.New(poll.Config{
 		Queue: s, Voters: voter.New(voter.Config{Cookies: ring, Pseudonyms: ring}), Pages: pages,
-		Timeout: time.Minute, Limiter: web.NewLimiter(1000, nil),
+		Timeout: time.Minute, Limiter: l,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(), Now: time.Now,
 	})
 }
@@ -169,8 +174,7 @@ func TestPageIsShownWhereTheMarkCannotBeRead(t *testing.T) {
 
 func TestNetworksShareIsLimited(t *testing.T) {
 	accepted := popeye.Answer{Outcome: popeye.Accepted, Mark: popeye.Mark{Choices: 1, Stamp: 1}}
-	p := role(t, &script{enqueue: func(popeye.Cast) (popeye.Answer, error) { return accepted, nil }}, asIs)
-	p.Limiter = web.NewLimiter(0.0001, nil)
+	p := roleWith(t, &script{enqueue: func(popeye.Cast) (popeye.Answer, error) { return accepted, nil }}, asIs, web.NewLimiter(0.0001, nil))
 	cast(p, `{"choices":["a"]}`)
 	if w := cast(p, `{"choices":["a"]}`); w.Code != 429 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("the second vote got %d", w.Code)

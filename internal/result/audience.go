@@ -195,7 +195,7 @@ func (a *audience) write(v *viewer, text []byte) {
 // finish writes what a slow viewer was not ready for, and then shows it what it
 // has missed.
 func (a *audience) finish(v *viewer, rest []byte) {
-	err := v.conn.SetWriteDeadline(time.Now().Add(a.role.WriteTimeout))
+	err := v.conn.SetWriteDeadline(time.Now().Add(a.role.cfg.WriteTimeout))
 	if err == nil {
 		_, err = v.conn.Write(rest)
 	}

@@ -78,7 +78,7 @@ func (b *board) current(ctx context.Context) (*snapshot, error) {
 	switch {
 	case b.isGone():
 		return nil, popeye.ErrNotFound
-	case !b.failing.IsZero() && b.role.Now().Sub(b.tried) < retryReading:
+	case !b.failing.IsZero() && b.role.cfg.Now().Sub(b.tried) < retryReading:
 		return b.last, nil // one attempt at a time serves all
 	case !b.dirty.Swap(false):
 		return b.last, nil
@@ -107,10 +107,10 @@ func (b *board) fail(ctx context.Context, err error) (*snapshot, error) {
 	if b.last == nil {
 		return nil, err
 	}
-	b.tried = b.role.Now()
+	b.tried = b.role.cfg.Now()
 	if b.failing.IsZero() {
-		b.failing = b.role.Now()
-		b.role.Log.WarnContext(ctx, "the result cannot be read", "poll", b.poll, "error", err)
+		b.failing = b.role.cfg.Now()
+		b.role.cfg.Log.WarnContext(ctx, "the result cannot be read", "poll", b.poll, "error", err)
 	}
 	return b.last, nil
 }
@@ -120,7 +120,7 @@ func (b *board) fail(ctx context.Context, err error) (*snapshot, error) {
 func (b *board) fetch(ctx context.Context) (*snapshot, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	tally, err := b.role.Store.Tally(ctx, b.poll)
+	tally, err := b.role.cfg.Store.Tally(ctx, b.poll)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,7 @@ func (b *board) stale() time.Duration {
 	if b.failing.IsZero() {
 		return 0
 	}
-	return b.role.Now().Sub(b.failing)
+	return b.role.cfg.Now().Sub(b.failing)
 }
 
 // join lets v see the poll, from s on. It returns false when that has ended, or
@@ -172,7 +172,7 @@ func (b *board) join(v *viewer, greeting []byte, s *snapshot) bool {
 // change of a quiet moment at once, then no more than one frame an interval,
 // the last never dropped. While nothing changes it does nothing but heartbeats.
 func (b *board) publish() {
-	heartbeat := time.NewTicker(b.role.Heartbeat)
+	heartbeat := time.NewTicker(b.role.cfg.Heartbeat)
 	defer heartbeat.Stop()
 	for {
 		select {
@@ -184,7 +184,7 @@ func (b *board) publish() {
 			b.beat()
 		case <-b.bell:
 			if b.update() {
-				b.pause(b.role.Interval)
+				b.pause(b.role.cfg.Interval)
 			}
 		}
 	}

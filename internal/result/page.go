@@ -33,12 +33,12 @@ func (s *Result) page(w http.ResponseWriter, r *http.Request) error {
 func (s *Result) showPage(w http.ResponseWriter, b *board, current *snapshot, refused error) error {
 	t := current.tally
 	view := web.ResultView{
-		Assets: assets, Tally: t, Now: s.Now(), Stale: b.stale(), VoteURL: "/p/" + t.ID,
+		Assets: assets, Tally: t, Now: s.cfg.Now(), Stale: b.stale(), VoteURL: "/p/" + t.ID,
 		StreamURL: "/api/v1/results/" + t.ID + "/stream", DataURL: "/api/v1/results/" + t.ID,
 		CSVURL: "/r/" + t.ID + ".csv", JSONURL: "/r/" + t.ID + ".json",
 	}
 	if refused == nil {
-		s.Pages.Result(w, http.StatusOK, view)
+		s.cfg.Pages.Result(w, http.StatusOK, view)
 		return nil
 	}
 	var problem *web.Problem
@@ -47,6 +47,6 @@ func (s *Result) showPage(w http.ResponseWriter, b *board, current *snapshot, re
 	}
 	view.Hidden = problem.Detail
 	view.Tally = popeye.Tally{Definition: t.Definition}
-	s.Pages.Result(w, problem.Status, view)
+	s.cfg.Pages.Result(w, problem.Status, view)
 	return nil
 }

@@ -61,8 +61,8 @@ type Config struct {
 
 // Result is the role. It is an http.Handler; Run keeps it up to date.
 type Result struct {
-	Config
-	*web.Mux
+	cfg Config
+	mux *web.Mux
 
 	mu     sync.RWMutex
 	boards map[string]*board // by poll
@@ -83,8 +83,8 @@ const assets = "/r/_/"
 // New returns the role, ready to serve.
 func New(cfg Config) *Result {
 	s := &Result{
-		Config: cfg,
-		Mux:    web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
+		cfg:    cfg,
+		mux:    web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
 		boards: map[string]*board{},
 		ended:  make(chan struct{}),
 		frames: prometheus.NewCounter(prometheus.CounterOpts{
@@ -100,17 +100,20 @@ func New(cfg Config) *Result {
 	return s
 }
 
+// ServeHTTP answers a request to the role's addresses.
+func (s *Result) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
 func (s *Result) routes() {
-	s.Render("/api/", web.RenderJSON)
-	s.Handle("GET /r/{poll}", s.page)
-	s.Handle("GET /api/v1/results/{poll}", s.show)
-	s.Handle("GET /api/v1/results/{poll}/stream", s.stream)
-	s.Mount("GET "+assets, s.Pages.Assets(assets))
+	s.mux.Render("/api/", web.RenderJSON)
+	s.mux.Handle("GET /r/{poll}", s.page)
+	s.mux.Handle("GET /api/v1/results/{poll}", s.show)
+	s.mux.Handle("GET /api/v1/results/{poll}/stream", s.stream)
+	s.mux.Mount("GET "+assets, s.cfg.Pages.Assets(assets))
 }
 
 // Run listens to the bell until ctx is done.
 func (s *Result) Run(ctx context.Context) error {
-	return s.Bell.Listen(ctx, func(poll string) {
+	return s.cfg.Bell.Listen(ctx, func(poll string) {
 		if b := s.known(poll); b != nil {
 			b.ring()
 		}
@@ -159,7 +162,7 @@ func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, err
 func (s *Result) exists(ctx context.Context, poll string) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, err := s.Store.Tally(ctx, poll)
+	_, err := s.cfg.Store.Tally(ctx, poll)
 	return err
 }
 
@@ -218,13 +221,13 @@ const (
 // this client, or not yet.
 func (s *Result) mayShow(r *http.Request, current *snapshot) error {
 	t := current.tally
-	state := t.StateAt(s.Now())
+	state := t.StateAt(s.cfg.Now())
 	switch {
 	case t.Results == popeye.Always, state == popeye.Closed, state == popeye.Final:
 		return nil
 	case t.Results == popeye.AfterClose:
 		return web.NewProblem(http.StatusForbidden, hiddenUntilClose)
-	case s.Passes.HasPass(r, &t.Definition):
+	case s.cfg.Passes.HasPass(r, &t.Definition):
 		return nil
 	default:
 		return web.NewProblem(http.StatusForbidden, hiddenUntilVote)

@@ -24,7 +24,7 @@ func (s *Result) stream(w http.ResponseWriter, r *http.Request) error {
 	if s.isEnded() {
 		return popeye.ErrUnavailable
 	}
-	if s.viewers.Add(1) > int64(s.MaxViewers) {
+	if s.viewers.Add(1) > int64(s.cfg.MaxViewers) {
 		s.viewers.Add(-1)
 		problem := web.NewProblem(http.StatusServiceUnavailable, "There are too many viewers.")
 		problem.RetryAfter = retryDelay
@@ -35,7 +35,7 @@ func (s *Result) stream(w http.ResponseWriter, r *http.Request) error {
 		s.viewers.Add(-1)
 		return err
 	}
-	head := streamHead(s.Now())
+	head := streamHead(s.cfg.Now())
 	if r.Method == http.MethodHead || !b.join(newViewer(conn, &current.tally), append(head, opening(b.stale())...), current) {
 		s.viewers.Add(-1)
 		// To whom asked for the head only this is all; anybody else comes back, for
