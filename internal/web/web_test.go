@@ -233,8 +233,11 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 			<-proceed
 			fmt.Fprint(w, "finished")
 		}),
-		// Drain is called once the end has begun: only then may the request go on.
-		Drain: func() { close(proceed) },
+		// The request goes on only once nobody is let in any more.
+		Drain: func() {
+			untilRefused(t, listener.Addr().String())
+			close(proceed)
+		},
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -253,6 +256,18 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the server ended with %v", err)
+	}
+}
+
+// untilRefused waits until nobody listens on addr any more.
+func untilRefused(t *testing.T, addr string) {
+	t.Helper()
+	for {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
 	}
 }
 
