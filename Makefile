@@ -26,8 +26,8 @@ test: deps ## every test, with the race detector; installs what it needs
 check: lint vet tidy generated vuln ## lint, format, vet, tidy, generated files, known vulnerabilities
 
 .PHONY: deps
-deps: ## find or install what the tests need (a browser)
-	@scripts/deps chromium
+deps: ## find or install what the tests need (a C compiler for -race, a browser)
+	@scripts/deps cc chromium
 
 .PHONY: lint
 lint: $(LINT)
@@ -71,7 +71,7 @@ fuzz: ## fuzz every parser for FUZZTIME (10s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## measure the figures of docs/performance.md (needs wrk; six minutes)
+bench: ## measure the figures of docs/performance.md (four minutes)
 	@scripts/deps wrk
 	$(GO) run ./test/bench
 

@@ -15,9 +15,16 @@ import (
 var version string
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once, whatever is in flight.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() { // ends with the process
+		<-signals
+		// From here on a second signal ends the process at once, whatever is in
+		// flight. That must hold before anybody can see that the end has begun.
+		signal.Stop(signals)
+		cancel()
+	}()
 	code := app.Run(ctx, app.Process{
 		Args:    os.Args[1:],
 		Getenv:  os.Getenv, //nolint:forbidigo // the one place where the environment enters
@@ -26,6 +33,6 @@ func main() {
 		Stderr:  os.Stderr,
 		Version: version,
 	})
-	stop()
+	cancel()
 	os.Exit(code)
 }

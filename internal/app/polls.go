@@ -7,14 +7,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"popeye"
 	"popeye/internal/client"
 	"popeye/internal/config"
 	"popeye/internal/pollsfile"
+	"popeye/internal/web"
 )
+
+// finalWithin is how long "popeye polls close" waits for the final result.
+const finalWithin = 10 * time.Second
 
 // managePolls is "popeye polls ...".
 func managePolls(ctx context.Context, p Process, cfg config.Polls, command string) error {
@@ -31,7 +37,7 @@ func managePolls(ctx context.Context, p Process, cfg config.Polls, command strin
 	case "open":
 		return setState(ctx, p, c, cfg.Open.Poll, popeye.Open)
 	case "close":
-		return setState(ctx, p, c, cfg.Close.Poll, popeye.Closed)
+		return closePoll(ctx, p, c, cfg.Close.Poll)
 	case "delete":
 		if err := c.Delete(ctx, cfg.Delete.Poll); err != nil {
 			return fmt.Errorf("delete %s: %w", cfg.Delete.Poll, err)
@@ -102,6 +108,29 @@ func listPolls(ctx context.Context, p Process, c *client.Client, asJSON bool) er
 		fmt.Fprintf(out, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.State, d.Round, d.Kind, d.Policy, d.Results, d.Question)
 	}
 	return out.Flush()
+}
+
+// closePoll closes a poll and waits, a moment at most, until its result is
+// final: whoever exports it next means that.
+func closePoll(ctx context.Context, p Process, c *client.Client, poll string) error {
+	if err := setState(ctx, p, c, poll, popeye.Closed); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, finalWithin)
+	defer cancel()
+	for {
+		polls, err := c.List(ctx)
+		if err == nil && slices.ContainsFunc(polls, func(d web.Definition) bool { return d.ID == poll && d.State == popeye.Final }) {
+			_, err := fmt.Fprintf(p.Stdout, "%s: final\n", poll)
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			_, err := fmt.Fprintf(p.Stdout, "%s: provisional until what is in flight is counted\n", poll)
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 func setState(ctx context.Context, p Process, c *client.Client, poll string, s popeye.State) error {

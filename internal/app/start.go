@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
 
 	"popeye"
 	"popeye/internal/config"
@@ -75,12 +77,15 @@ func checkVoterKeys(polls *popeye.Catalog, keys *voter.Ring) error {
 func (e *embedded) announce(p Process, cfg config.All, s secrets, isNew bool, addr net.Addr) {
 	base := "http://" + browsable(addr)
 	fmt.Fprintf(p.Stdout, "Popeye is ready.\n\n")
-	for i, d := range e.queue.Catalog().All() {
+	for i, d := range e.queue.Catalog().OpenAt(time.Now()) {
 		if i == 5 {
 			fmt.Fprintf(p.Stdout, "  and more: %s/\n", base)
 			break
 		}
 		fmt.Fprintf(p.Stdout, "  %s\n    vote    %s/p/%s\n    result  %s/r/%s\n", d.Question, base, d.ID, base, d.ID)
+	}
+	if host := reachable(addr); host != "" {
+		fmt.Fprintf(p.Stdout, "\n  phones   http://%s\n", host)
 	}
 	fmt.Fprintf(p.Stdout, "\n  data     %s\n", filepath.Join(cfg.Data, databaseName))
 	if cfg.AdminTokenFile == "" {
@@ -88,7 +93,7 @@ func (e *embedded) announce(p Process, cfg config.All, s secrets, isNew bool, ad
 		if s.newAdmin || isNew {
 			fmt.Fprintf(p.Stdout, "  token    %s\n", s.admin)
 		}
-		fmt.Fprintf(p.Stdout, "  admin    popeye polls --token-file %s ...\n", filepath.Join(cfg.Data, config.AdminTokenName))
+		fmt.Fprintf(p.Stdout, "  token in %s\n", filepath.Join(cfg.Data, config.AdminTokenName))
 	}
 	fmt.Fprintf(p.Stdout, "  stop     Ctrl-C\n\n")
 }
@@ -100,4 +105,23 @@ func browsable(addr net.Addr) string {
 		return addr.String()
 	}
 	return fmt.Sprintf("localhost:%d", tcp.Port)
+}
+
+// reachable returns addr as other devices of the network take it, empty when it
+// is not for them, or this machine is in no private network.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return ""
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return ""
+	}
+	for _, a := range own {
+		if network, ok := a.(*net.IPNet); ok && network.IP.IsPrivate() && network.IP.To4() != nil {
+			return net.JoinHostPort(network.IP.String(), strconv.Itoa(tcp.Port))
+		}
+	}
+	return ""
 }

@@ -114,6 +114,10 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) ([]
 		return nil, response.StatusCode, fmt.Errorf("%s redirects to %s: give the address that it ends at with --server", c.server, location)
 	}
 	if response.StatusCode >= http.StatusMultipleChoices {
+		if response.StatusCode == http.StatusUnauthorized {
+			return nil, response.StatusCode, fmt.Errorf("%s does not know this token: "+
+				"give its address with --server, and its token with --token-file", c.server)
+		}
 		return nil, response.StatusCode, refusal(response.StatusCode, text)
 	}
 	return text, response.StatusCode, nil
@@ -123,9 +127,6 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) ([]
 func refusal(status int, text []byte) error {
 	var problem struct {
 		Detail string `json:"detail"`
-	}
-	if status == http.StatusUnauthorized {
-		return errors.New("the server does not know this token: give the right one with --token-file")
 	}
 	if err := json.Unmarshal(text, &problem); err != nil || problem.Detail == "" {
 		return fmt.Errorf("the server answered %d %s", status, http.StatusText(status))

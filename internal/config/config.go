@@ -51,9 +51,9 @@ type Polls struct {
 	Data      string `placeholder:"DIR" type:"path" help:"Data folder of a Popeye on this machine, for its administration token. Default: popeye in the user's data directory."`
 	TokenFile string `placeholder:"FILE" type:"path" help:"File with the administration token. Default: admin-token in the data folder."`
 
-	Apply  PollsApply  `cmd:"" help:"Create or update the polls of a file. Doing it again changes nothing."`
+	Apply  PollsApply  `cmd:"" help:"Create or update the polls of a file, one by one; others stay. Doing it again changes nothing."`
 	List   PollsList   `cmd:"" help:"List all polls."`
-	Open   PollsOpen   `cmd:"" help:"Open a draft, or begin a new round, from zero, of a closed poll."`
+	Open   PollsOpen   `cmd:"" help:"Open a draft, or begin a new round, from zero, of a closed poll. Export its result before: only the newest round is shown."`
 	Close  PollsClose  `cmd:"" help:"Close a poll. What was acknowledged is counted, then the result is final."`
 	Delete PollsDelete `cmd:"" help:"Delete a poll with all its votes."`
 	Export PollsExport `cmd:"" help:"Print a poll's result."`

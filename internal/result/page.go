@@ -20,7 +20,10 @@ func (s *Result) page(w http.ResponseWriter, r *http.Request) error {
 	switch refused := s.mayShow(r, current); {
 	case extension == "":
 		return s.showPage(w, b, current, refused)
-	case refused != nil && (extension == "csv" || extension == "json"):
+	case refused != nil && extension == "json":
+		web.Render(w, r, web.RenderJSON, web.ProblemOf(refused))
+		return nil
+	case refused != nil && extension == "csv":
 		return refused
 	case extension == "csv" || extension == "json":
 		return web.Export(w, &current.tally, extension)

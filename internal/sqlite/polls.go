@@ -60,12 +60,12 @@ func (s *Store) update(ctx context.Context, tx *sql.Tx, old *popeye.Tally, p pop
 		return s.save(ctx, tx, old, d)
 	}
 	if old.Total > 0 {
-		return d, fmt.Errorf("%w: its options or rules would change under %d recorded votes; "+
-			"close and delete it first, or choose another id", popeye.ErrExists, old.Total)
+		return d, fmt.Errorf("%w: its options and rules cannot change after somebody has voted; "+
+			"begin a new round and close it before you apply this, or choose another id", popeye.ErrExists)
 	}
 	if old.State != popeye.Final && old.StateAt(s.now().Add(onTheWay)) != popeye.Draft {
-		return d, fmt.Errorf("%w: its options or rules would change while somebody may be voting; "+
-			"close it first, and open it again", popeye.ErrExists)
+		return d, fmt.Errorf("%w: its options and rules cannot change while somebody may be voting; "+
+			"close it before you apply this, and open it again", popeye.ErrExists)
 	}
 	return s.restart(ctx, tx, old, d)
 }

@@ -76,6 +76,11 @@ func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
 	case <-drained:
 		return err
 	case <-ctx.Done():
+	}
+	select {
+	case <-drained: // both had come
+		return err
+	default:
 		return errors.Join(err, fmt.Errorf("streams were still open after %s: %w", s.Grace, ctx.Err()))
 	}
 }

@@ -250,29 +250,30 @@ func (b *tab) text() string {
 	return text
 }
 
-// hasNames checks that whoever hears the page instead of seeing it is told what
-// each thing is that one can use.
-func (b *tab) hasNames(path string) {
+// tells checks that whoever hears the page instead of seeing it is told what
+// each thing is that one can use or read, and that things of a role are there.
+func (b *tab) tells(path, role string, things int) {
 	b.t.Helper()
 	tree, err := chromedp.Call(b.ctx, accessibility.GetFullAXTree, accessibility.GetFullAXTreeParams{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	used := 0
+	found := map[string]int{}
 	for _, n := range tree.Nodes {
 		if n.Ignored || n.Role == nil {
 			continue
 		}
-		switch role := strings.Trim(string(n.Role.Value), `"`); role {
-		case "link", "button", "radio", "checkbox", "table", "heading", "img", "image", "textbox":
-			used++
+		is := strings.Trim(string(n.Role.Value), `"`)
+		found[is]++
+		switch is {
+		case "link", "button", "radio", "checkbox", "table", "heading", "img", "image", "textbox", "rowheader":
 			if n.Name == nil || len(strings.Trim(string(n.Name.Value), `" `)) == 0 {
-				b.t.Errorf("%s: a %s has no name", path, role)
+				b.t.Errorf("%s: a %s has no name", path, is)
 			}
 		}
 	}
-	if used < 3 {
-		b.t.Errorf("%s: only %d things are found on the page", path, used)
+	if found[role] != things || found["heading"] == 0 || found["link"] == 0 {
+		b.t.Errorf("%s: want %d of %s, and headings and links; found %v", path, things, role, found)
 	}
 }
 
