@@ -83,8 +83,8 @@ func (a *audience) join(v *viewer, greeting []byte, s *snapshot) bool {
 	return true
 }
 
-// show sends s to everybody who has not seen it yet, and reports whether that
-// was anybody.
+// show sends s to everybody who has not seen it yet, as soon as they are ready
+// for it, and reports whether that is anybody.
 func (a *audience) show(s *snapshot) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,11 +92,14 @@ func (a *audience) show(s *snapshot) bool {
 		return false // whoever came since was sent it, or will be when not busy
 	}
 	a.last = s
-	sent := false
+	isNew := false
 	for v := range a.viewers {
-		sent = a.showTo(v) || sent
+		if v.shown < s.tally.Version {
+			isNew = true
+			a.showTo(v)
+		}
 	}
-	return sent
+	return isNew
 }
 
 // isWatched reports whether there is any viewer.
@@ -106,21 +109,19 @@ func (a *audience) isWatched() bool {
 	return len(a.viewers) > 0
 }
 
-// showTo sends the newest result to v, and reports that it did, unless v has it,
-// or is still busy with an earlier one.
-func (a *audience) showTo(v *viewer) bool {
-	if v.busy || a.last == nil || a.last.tally.Version <= v.shown {
-		return false
-	}
-	if !v.admitted(&a.last.tally) {
+// showTo sends the newest result to v, unless v has it, or is still busy with an
+// earlier one.
+func (a *audience) showTo(v *viewer) {
+	switch {
+	case v.busy || a.last == nil || a.last.tally.Version <= v.shown:
+	case v.admitted(&a.last.tally):
+		v.shown = a.last.tally.Version
+		a.role.frames.Inc()
+		a.write(v, a.last.frame)
+	default:
 		// Whoever may still look comes back at once, and is asked again.
 		a.dismiss(v, nil)
-		return false
 	}
-	v.shown = a.last.tally.Version
-	a.role.frames.Inc()
-	a.write(v, a.last.frame)
-	return true
 }
 
 // beat sends a comment to everybody who is not busy anyway.
@@ -207,7 +208,7 @@ func (a *audience) finish(v *viewer, rest []byte) {
 	defer a.mu.Unlock()
 	v.busy = false
 	if err == nil {
-		_ = a.showTo(v) // it may have missed nothing
+		a.showTo(v)
 	}
 	if err != nil || v.ended && !v.busy {
 		a.drop(v)

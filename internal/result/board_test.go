@@ -20,14 +20,21 @@ import (
 
 // counter is a store of one poll whose total is its version.
 type counter struct {
-	mu    sync.Mutex
-	total int64
+	mu           sync.Mutex
+	total, reads int64
 }
 
 func (c *counter) Tally(context.Context, string) (popeye.Tally, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.reads++
 	return popeye.Tally{Version: c.total, Total: c.total}, nil
+}
+
+func (c *counter) readings() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reads
 }
 
 func (c *counter) vote(b *board) {
@@ -128,6 +135,20 @@ func TestNoMoreThanFiveFramesASecondAndTheLastNeverDropped(t *testing.T) {
 		}
 		if took := time.Since(begin); frames > 1+int(took/(200*time.Millisecond)) {
 			t.Errorf("%d frames in %s", frames, took)
+		}
+	})
+}
+
+func TestViewerThatDoesNotReadMakesNobodyHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _, store := watched(t)
+		before := store.readings()
+		for range 1000 { // for two seconds
+			store.vote(b)
+			time.Sleep(2 * time.Millisecond) // of the bubble's clock
+		}
+		if reads := store.readings() - before; reads > 11 {
+			t.Errorf("the store was read %d times in two seconds", reads)
 		}
 	})
 }
