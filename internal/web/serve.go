@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -17,6 +18,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 16 << 10
+	silentPatience    = 500 * time.Millisecond
 )
 
 // Server serves one handler on one listener, and ends without dropping what is
@@ -46,6 +48,8 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
+	var silent silentConns
+	server.ConnState = silent.note
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.Listener) }()
 	var broken error
@@ -56,6 +60,10 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
 	defer cancel()
+	// Browsers open connections in advance. One that stays silent is not worth
+	// the five seconds that net/http grants it.
+	patience := time.AfterFunc(silentPatience, silent.close)
+	defer patience.Stop()
 	return errors.Join(broken, s.shutDown(ctx, server))
 }
 
@@ -82,5 +90,33 @@ func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
 		return err
 	default:
 		return errors.Join(err, fmt.Errorf("streams were still open after %s: %w", s.Grace, ctx.Err()))
+	}
+}
+
+// silentConns are the connections on which nothing has come yet.
+type silentConns struct {
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+// note is an http.Server's ConnState.
+func (c *silentConns) note(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if state != http.StateNew {
+		delete(c.conns, conn)
+		return
+	}
+	if c.conns == nil {
+		c.conns = map[net.Conn]struct{}{}
+	}
+	c.conns[conn] = struct{}{}
+}
+
+func (c *silentConns) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.conns {
+		_ = conn.Close() // its client has not begun, and will see
 	}
 }

@@ -12,7 +12,9 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"popeye"
@@ -257,6 +259,52 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("the server ended with %v", err)
 	}
+}
+
+// pipes is a listener whose connections are in memory, so that a synctest
+// bubble's clock is theirs.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.conns:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (*pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
+func TestConnectionThatWasNeverUsedDoesNotHoldUpTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		server := web.Server{Listener: listener, Log: slog.New(slog.DiscardHandler), Grace: time.Minute, Handler: http.NotFoundHandler()}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- server.Run(ctx) }()
+		near, far := net.Pipe()
+		listener.conns <- far
+		synctest.Wait()
+		begin := time.Now()
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("the end took %s of the bubble's clock", took)
+		}
+		_ = near.Close()
+	})
 }
 
 // untilRefused waits until nobody listens on addr any more.
