@@ -6,6 +6,10 @@ package popeye
 
 import "errors"
 
+// EveryPoll is what a bell's listener hears in place of a poll when it may have
+// missed rings: when it begins to listen, or does so again. No poll has this ID.
+const EveryPoll = ""
+
 // What a role is told when a request cannot be answered with a result. An
 // adapter wraps exactly one of them, so that the edge can pick a status with
 // errors.Is; any other error means that something is broken.

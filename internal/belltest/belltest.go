@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"popeye"
 )
 
 // patience bounds a test that waits for something that does not come.
@@ -17,7 +19,8 @@ const patience = 30 * time.Second
 type Bell interface {
 	// Ring says that something shown of these polls changed.
 	Ring(ctx context.Context, polls ...string) error
-	// Listen calls heard for each poll that is rung for, until ctx is done.
+	// Listen calls heard with popeye.EveryPoll when it begins to hear, and then
+	// for each poll that is rung for, until ctx is done.
 	Listen(ctx context.Context, heard func(poll string)) error
 }
 
@@ -31,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		says  string
 		holds func(b *bench)
 	}{
+		{"a listener is told when it begins to hear", toldThatItHears},
 		{"a ring is heard", hearsARing},
 		{"a ring for several polls is heard as each of them", hearsEach},
 		{"every listener hears every ring", everyoneHears},
@@ -126,6 +130,13 @@ func (e *ear) wait(poll string, more int) {
 	}
 }
 
+// toldThatItHears: what was rung for before, nobody knows; so everything is to be
+// looked at once.
+func toldThatItHears(b *bench) {
+	b.ring("cats")
+	b.listen().wait(popeye.EveryPoll, 0)
+}
+
 func hearsARing(b *bench) {
 	e := b.listen()
 	b.ring("cats")
@@ -177,7 +188,7 @@ func hearsNothingElse(b *bench) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p := range e.heard {
-		if !slices.Contains([]string{"ready", "cats", "dogs"}, p) {
+		if !slices.Contains([]string{popeye.EveryPoll, "ready", "cats", "dogs"}, p) {
 			b.Fatalf("heard a ring for %q", p)
 		}
 	}

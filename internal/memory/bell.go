@@ -3,6 +3,8 @@ package memory
 import (
 	"context"
 	"sync"
+
+	"popeye"
 )
 
 // Bell tells the listeners of one process which polls have changed. The zero
@@ -33,8 +35,8 @@ func (b *Bell) Ring(_ context.Context, polls ...string) error {
 	return nil
 }
 
-// Listen calls heard for each poll that is rung for, until ctx is done; then it
-// returns nil, and heard is not called again. Whoever rings waits for heard, so
+// Listen calls heard with popeye.EveryPoll as soon as it hears, and then for
+// each poll that is rung for, until ctx is done; then it returns nil, and heard is not called again. Whoever rings waits for heard, so
 // it must only take note, and never use the bell; it may be called by several
 // goroutines at the same time.
 func (b *Bell) Listen(ctx context.Context, heard func(poll string)) error {
@@ -45,6 +47,7 @@ func (b *Bell) Listen(ctx context.Context, heard func(poll string)) error {
 	}
 	b.listeners[l] = struct{}{}
 	b.mu.Unlock()
+	heard(popeye.EveryPoll)
 
 	<-ctx.Done()
 

@@ -95,7 +95,8 @@ func newHouse(t *testing.T, change func(*result.Config)) *house {
 		h.End()
 		h.server.Close()
 	})
-	// The role hears the bell once a ring moves what it shows.
+	// The role hears the bell once a ring moves what it shows, and has shown before.
+	h.get("/api/v1/results/p")
 	h.eventually("the role listens", func() bool {
 		h.set(func(t *popeye.Tally) { t.Version++ })
 		return h.get("/api/v1/results/p").version() == h.version()

@@ -29,7 +29,8 @@ type Store interface {
 // Bell tells which polls' results have changed.
 type Bell interface {
 	// Listen calls heard after each change until ctx is done. It may be called
-	// once for several changes.
+	// once for several changes, and with popeye.EveryPoll when some may have been
+	// missed.
 	Listen(ctx context.Context, heard func(poll string)) error
 }
 
@@ -114,7 +115,7 @@ func (s *Result) routes() {
 // Run listens to the bell until ctx is done.
 func (s *Result) Run(ctx context.Context) error {
 	return s.cfg.Bell.Listen(ctx, func(poll string) {
-		if b := s.known(poll); b != nil {
+		for _, b := range s.concerned(poll) {
 			b.ring()
 		}
 	})
@@ -123,14 +124,24 @@ func (s *Result) Run(ctx context.Context) error {
 // End ends the streams, and returns when they are gone. It may be called again.
 func (s *Result) End() {
 	s.end.Do(func() { close(s.ended) })
-	s.mu.RLock()
-	boards := slices.Collect(maps.Values(s.boards))
-	s.mu.RUnlock()
-	for _, b := range boards {
+	for _, b := range s.concerned(popeye.EveryPoll) {
 		b.update() // the last change is never dropped
 		b.end(nil)
 	}
 	s.work.Wait()
+}
+
+// concerned returns the boards that a ring for poll is for.
+func (s *Result) concerned(poll string) []*board {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if poll == popeye.EveryPoll {
+		return slices.Collect(maps.Values(s.boards))
+	}
+	if b := s.boards[poll]; b != nil {
+		return []*board{b}
+	}
+	return nil
 }
 
 // known returns the poll's board, or nil when nobody has asked for it yet.
