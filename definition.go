@@ -41,6 +41,13 @@ func (d *Definition) Due(now time.Time) bool {
 	return d.State == Open && !d.Closes.IsZero() && !now.Before(d.Closes)
 }
 
+// IsPublic reports whether anybody may see the result at now. Until then only
+// those may who have voted, under AfterVote, or nobody.
+func (d *Definition) IsPublic(now time.Time) bool {
+	state := d.StateAt(now)
+	return d.Results == Always || state == Closed || state == Final
+}
+
 // Catalog is a set of definitions at one moment. It never changes; a nil
 // Catalog is an empty one.
 type Catalog struct {

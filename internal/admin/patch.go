@@ -125,5 +125,6 @@ func mergePatch(p popeye.Poll, changes map[string]json.RawMessage) (popeye.Poll,
 		return p, fmt.Errorf("encode the definition of %s: %w", p.ID, err)
 	}
 	var merged popeye.Poll
-	return merged, web.DecodeJSON(text, &merged, true)
+	err = web.DecodeJSON(text, &merged, true)
+	return merged, err
 }

@@ -20,10 +20,9 @@ func (p *Poll) home(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := web.ListView{Assets: assets}
 	for _, d := range catalog.All() {
-		state := d.StateAt(p.cfg.Now())
 		view.Polls = append(view.Polls, web.ListItem{
-			ID: d.ID, Question: d.Question, State: state, Opens: d.Opens, Closes: d.Closes,
-			URL: "/p/" + d.ID, ResultURL: resultURL(d, state),
+			ID: d.ID, Question: d.Question, State: d.StateAt(p.cfg.Now()), Opens: d.Opens, Closes: d.Closes,
+			URL: "/p/" + d.ID, ResultURL: p.resultURL(d),
 		})
 	}
 	p.cfg.Pages.List(w, http.StatusOK, view)
@@ -79,18 +78,17 @@ func (p *Poll) showVote(w http.ResponseWriter, r *http.Request, view *web.VoteVi
 // view is the page for a voter of whom no vote is known.
 func (p *Poll) view(d *popeye.Definition, who voter.Identity) web.VoteView {
 	now := p.cfg.Now()
-	state := d.StateAt(now)
 	view := web.VoteView{
-		Assets: assets, Poll: *d, State: state, Now: now,
+		Assets: assets, Poll: *d, State: d.StateAt(now), Now: now,
 		Token: p.cfg.Voters.Token(d, who.ID), Action: "/p/" + d.ID, Changeable: d.Policy == popeye.Change,
 	}
-	view.ResultURL = resultURL(d, state)
+	view.ResultURL = p.resultURL(d)
 	return view
 }
 
 // resultURL returns the address of the result if it may be shown to anybody.
-func resultURL(d *popeye.Definition, state popeye.State) string {
-	if d.Results == popeye.Always || state == popeye.Closed || state == popeye.Final {
+func (p *Poll) resultURL(d *popeye.Definition) string {
+	if d.IsPublic(p.cfg.Now()) {
 		return "/r/" + d.ID
 	}
 	return ""

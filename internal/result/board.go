@@ -190,12 +190,13 @@ func (b *board) publish() {
 	}
 }
 
-// update sends the result to the viewers if it is a new one, and reports
-// whether it was.
-func (b *board) update() bool {
-	if !b.isWatched() {
-		return false
-	}
+// update sends the result to the viewers, if there are any and it is a new one,
+// and reports whether it was.
+func (b *board) update() bool { return b.isWatched() && b.send() }
+
+// send reads the result, whether or not there are viewers, and sends it as
+// update does.
+func (b *board) send() bool {
 	next, err := b.current(context.Background())
 	if err != nil {
 		return false // told, and tried again with the next heartbeat
@@ -211,10 +212,7 @@ func (b *board) update() bool {
 // that a ring was lost, or the store has come back, for which no bell rings.
 func (b *board) beat() {
 	b.dirty.Store(true)
-	if _, err := b.current(context.Background()); err != nil {
-		return
-	}
-	b.update()
+	b.send()
 	comment := beat(b.stale())
 	b.all(func(a *audience) bool {
 		a.beat(comment)

@@ -163,7 +163,8 @@ type answer struct {
 	body   string
 }
 
-func (h *house) get(path string, headers ...string) answer {
+// ask sends a GET with the headers, which come in pairs.
+func (h *house) ask(path string, headers []string) *http.Response {
 	h.t.Helper()
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.server.URL+path, nil)
 	if err != nil {
@@ -176,6 +177,12 @@ func (h *house) get(path string, headers ...string) answer {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	return response
+}
+
+func (h *house) get(path string, headers ...string) answer {
+	h.t.Helper()
+	response := h.ask(path, headers)
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
@@ -206,17 +213,7 @@ type event struct {
 
 func (h *house) watch(headers ...string) *viewer {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.server.URL+"/api/v1/results/p/stream", nil)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	response, err := h.server.Client().Do(r)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	response := h.ask("/api/v1/results/p/stream", headers)
 	h.t.Cleanup(func() { _ = response.Body.Close() })
 	if response.StatusCode != http.StatusOK {
 		h.t.Fatalf("the stream answers %d", response.StatusCode)

@@ -232,9 +232,8 @@ const (
 // this client, or not yet.
 func (s *Result) mayShow(r *http.Request, current *snapshot) error {
 	t := current.tally
-	state := t.StateAt(s.cfg.Now())
 	switch {
-	case t.Results == popeye.Always, state == popeye.Closed, state == popeye.Final:
+	case t.IsPublic(s.cfg.Now()):
 		return nil
 	case t.Results == popeye.AfterClose:
 		return web.NewProblem(http.StatusForbidden, hiddenUntilClose)
