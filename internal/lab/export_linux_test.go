@@ -1,0 +1,4 @@
+package lab
+
+// IsOver is isOver.
+var IsOver = isOver
