@@ -15,11 +15,14 @@ type Definition struct {
 	Round int64
 	// State is the state last set. Times may have overtaken it: see StateAt.
 	State State
-	// VoterKey names the key that makes this round's pseudonyms.
+	// VoterKey names the key that makes this round's pseudonyms. Empty: the
+	// round was begun by a role that has no keys, and waits for one to be named.
 	VoterKey string
-	// Version grows with each change of the definition or of the state. A queue
-	// refuses a version older than the one that it has.
+	// Version grows with each change of the definition or of the state.
 	Version int64
+	// Incomplete: the result was declared final although votes may be missing
+	// that only lost queue servers had.
+	Incomplete bool
 }
 
 // StateAt returns the state at now, as opening and closing times have it.
@@ -48,22 +51,34 @@ func (d *Definition) IsPublic(now time.Time) bool {
 	return d.Results == Always || state == Closed || state == Final
 }
 
-// Catalog is a set of definitions at one moment. It never changes; a nil
+// Catalog is the set of all definitions at one moment. It never changes; a nil
 // Catalog is an empty one.
 type Catalog struct {
-	all  []*Definition
-	byID map[string]*Definition
+	version int64
+	all     []*Definition
+	byID    map[string]*Definition
 }
 
-// NewCatalog returns a catalog of the definitions, sorted by ID.
-func NewCatalog(definitions []Definition) *Catalog {
-	c := &Catalog{byID: make(map[string]*Definition, len(definitions))}
+// NewCatalog returns a catalog of the definitions, sorted by ID. The version
+// grows with every change of any of them, deletions included: a queue refuses a
+// catalog older than the one that it has, or else a worker that slept could
+// bring back a deleted poll.
+func NewCatalog(version int64, definitions []Definition) *Catalog {
+	c := &Catalog{version: version, byID: make(map[string]*Definition, len(definitions))}
 	for _, d := range definitions {
 		c.all = append(c.all, &d)
 		c.byID[d.ID] = &d
 	}
 	slices.SortFunc(c.all, func(a, b *Definition) int { return cmp.Compare(a.ID, b.ID) })
 	return c
+}
+
+// Version returns the catalog's version, zero for a nil Catalog.
+func (c *Catalog) Version() int64 {
+	if c == nil {
+		return 0
+	}
+	return c.version
 }
 
 // Find returns the definition of the poll with this ID, or nil.

@@ -148,7 +148,7 @@ func TestCatalogFindsAndSorts(t *testing.T) {
 	define := func(id string, s popeye.State) popeye.Definition {
 		return popeye.Definition{Poll: popeye.Poll{ID: id}, State: s}
 	}
-	c := popeye.NewCatalog([]popeye.Definition{define("b", popeye.Open), define("a", popeye.Closed)})
+	c := popeye.NewCatalog(1, []popeye.Definition{define("b", popeye.Open), define("a", popeye.Closed)})
 	if d := c.Find("b"); d == nil || d.ID != "b" {
 		t.Errorf("found %v", d)
 	}

@@ -26,6 +26,10 @@ type Tally struct {
 	// Total counts the voters whose vote is counted.
 	Total  int64
 	Ledger Ledger
+	// ReceiptsHash is the SHA-256, in hexadecimal, of the final list: the
+	// receipts of all votes counted, sorted, each with a newline behind it. Empty
+	// until the round is final and the list was read once.
+	ReceiptsHash string
 }
 
 // Standing names how settled a result is.

@@ -23,9 +23,24 @@ func (v Voter) Receipt() string { return base32.StdEncoding.EncodeToString(v[:10
 // the year 2255.
 type Stamp int64
 
-// NewStamp returns a stamp for a cast at now by a voter whose newest known
-// stamp is newest (zero: none). It is above newest whatever the clock says.
-func NewStamp(now time.Time, newest Stamp) Stamp { return max(Stamp(now.UnixMicro()), newest+1) }
+// NoVote is the stamp that a cast follows whose voter saw that they had not voted
+// yet: so a late copy of it changes no vote that was cast since.
+const NoVote Stamp = 1
+
+// NewStamp returns a stamp for a cast of c at now by a voter whose newest known
+// stamp is newest (zero: none). It is above newest whatever the clock says, and
+// at most some 2 ms ahead of both.
+//
+// Its lowest bits come from the choices: two devices whose clocks are slow make
+// their stamps out of the same newest one, and if these were equal, nothing could
+// tell which of two votes stands. So no two votes for single options get the same
+// one, nor any two of up to nine options.
+func NewStamp(now time.Time, newest Stamp, c Choices) Stamp {
+	const share = 1 << 10
+	const prime = 1021 // below share: other choices leave another remainder
+	at := max(Stamp(now.UnixMicro()), newest+1)
+	return (at+share-1)/share*share + Stamp(c%prime)
+}
 
 // Choices is the set of options that a vote names: bit i for option i.
 type Choices uint64
@@ -95,6 +110,10 @@ type Vote struct {
 	// voter knows from it how many votes it stands for, so that the ledger stays
 	// exact however often and in whatever order votes are delivered.
 	Serial int64
+	// Unconfirmed: this copy was written before enough queue servers had one.
+	// A voter whose vote was acknowledged has a confirmed copy somewhere. Where
+	// there is one queue, every copy is confirmed.
+	Unconfirmed bool
 }
 
 // Cast is a vote on its way into the queue.
@@ -103,6 +122,9 @@ type Cast struct {
 	// After is the stamp of the vote that the voter saw when changing it. Zero:
 	// the voter did not say.
 	After Stamp
+	// Copy: another queue server has taken this very vote, stamp and all, and
+	// this one is to keep a copy. It asks no more whether the voter may change.
+	Copy bool
 }
 
 // Mark is what the queue remembers of a voter in a round: the vote that stands.
@@ -110,7 +132,13 @@ type Mark struct {
 	Choices Choices
 	Stamp   Stamp
 	Serial  int64
+	// Unconfirmed: see Vote. A queue that is given the very vote that stands,
+	// now confirmed, notes that and delivers it once more.
+	Unconfirmed bool
 }
+
+// Is reports whether m is the mark of this very vote, confirmed or not.
+func (m Mark) Is(v Vote) bool { return m.Stamp == v.Stamp && m.Choices == v.Choices }
 
 // Outcome is what became of a cast.
 type Outcome string
@@ -140,20 +168,49 @@ type Answer struct {
 //
 // Under Change, a cast that names the vote it follows (c.After) loses to one
 // made elsewhere since; one that does not, and whose stamp is not above the
-// mark's, gets Conflict too and may be stamped again above it.
+// mark's, gets Conflict too and may be stamped again above it. A mark older
+// than the vote that the cast follows is out of date, and so never a reason to
+// call the cast a repeat.
+//
+// The queue has something to deliver when the mark in the answer differs from
+// m: the vote, or under Repeated its confirmation.
 func (m Mark) Decide(p Policy, c Cast) Answer {
-	standing := Answer{Mark: m}
-	switch {
-	case m.Choices == c.Choices:
-		standing.Outcome = Repeated
-	case p == First:
-		standing.Outcome = Already
-	case c.After != 0 && m.Stamp > c.After, m.Stamp >= c.Stamp:
-		standing.Outcome = Conflict
-	default:
-		return Answer{Outcome: Changed, Mark: Mark{Choices: c.Choices, Stamp: c.Stamp, Serial: m.Serial + 1}}
+	if m.Is(c.Vote) {
+		m.Unconfirmed = m.Unconfirmed && c.Unconfirmed
+		return Answer{Outcome: Repeated, Mark: m}
 	}
-	return standing
+	if p == Change {
+		return m.change(c)
+	}
+	if m.Choices == c.Choices {
+		return Answer{Outcome: Repeated, Mark: m}
+	}
+	return Answer{Outcome: Already, Mark: m}
+}
+
+// change decides under policy Change, where c is another vote than m.
+func (m Mark) change(c Cast) Answer {
+	if !c.Copy && m.Choices == c.Choices && m.Stamp >= c.After {
+		return Answer{Outcome: Repeated, Mark: m}
+	}
+	changedSince := !c.Copy && c.After != 0 && m.Stamp > c.After
+	if changedSince || m.Stamp >= c.Stamp {
+		return Answer{Outcome: Conflict, Mark: m}
+	}
+	if c.Copy && m.Choices == c.Choices {
+		// The same vote, sent again while this server was away: no vote of its own.
+		return Answer{Outcome: Changed, Mark: c.mark(m.Serial)}
+	}
+	return Answer{Outcome: Changed, Mark: c.mark(m.Serial + 1)}
+}
+
+// Begin says what becomes of the first cast of a voter: it stands.
+func (c Cast) Begin() Answer { return Answer{Outcome: Accepted, Mark: c.mark(1)} }
+
+// mark is the mark of c as its voter's vote number serial, or a later one where
+// another queue server knows more votes of this voter.
+func (c Cast) mark(serial int64) Mark {
+	return Mark{Choices: c.Choices, Stamp: c.Stamp, Serial: max(serial, c.Serial), Unconfirmed: c.Unconfirmed}
 }
 
 // Delivery is what a queue hands to a worker: a vote, or a seal.
@@ -165,19 +222,7 @@ type Delivery struct {
 	// Seal is the round behind whose last vote this delivery stands, zero for a
 	// vote: once all before it is recorded, the round can be made final.
 	Seal int64
-}
-
-// Parked is a vote that can never be recorded, and why.
-type Parked struct {
-	Vote   Vote
-	Reason string
-}
-
-// Recorded is what a store did with a batch.
-type Recorded struct {
-	// Moved names the polls whose shown result changed.
-	Moved []string
-	// Stored counts the distinct votes that this batch added to the ledger,
-	// Rejected those that came after their round was final.
-	Stored, Rejected int64
+	// Progress is what recording this delivery is noted as, so that a store that
+	// has lost it can be told from one that has it. Zero: it is not noted.
+	Progress Progress
 }

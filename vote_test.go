@@ -55,10 +55,35 @@ func TestSixtyFourthOptionCanBeChosen(t *testing.T) {
 }
 
 func TestStampsGrowWhateverTheClockSays(t *testing.T) {
-	now := time.Now()
-	first := popeye.NewStamp(now, 0)
-	if later := popeye.NewStamp(now.Add(-time.Hour), first); later <= first {
-		t.Errorf("%d is not above %d", later, first)
+	rapid.Check(t, func(t *rapid.T) {
+		now := time.UnixMicro(rapid.Int64Range(1_700_000_000_000_000, 1<<53-4096).Draw(t, "now"))
+		newest := popeye.Stamp(rapid.Int64Range(0, 1<<53-4096).Draw(t, "newest"))
+		c := popeye.Choices(rapid.Uint64().Draw(t, "choices"))
+		got, least := popeye.NewStamp(now, newest, c), max(popeye.Stamp(now.UnixMicro()), newest+1)
+		if got < least || got > least+2048 || got >= 1<<53 {
+			t.Fatalf("%d, at %d behind %d", got, now.UnixMicro(), newest)
+		}
+	})
+}
+
+// Two tabs whose requests meet clocks that are slow are stamped above the same
+// vote.
+func TestTwoVotesAboveTheSameOneHaveStampsOfTheirOwn(t *testing.T) {
+	now, newest := time.UnixMicro(1), popeye.Stamp(1_800_000_000_000_000)
+	seen := map[popeye.Stamp]popeye.Choices{}
+	take := func(c popeye.Choices) {
+		stamp := popeye.NewStamp(now, newest, c)
+		if other, ok := seen[stamp]; ok && other != c {
+			t.Errorf("choices %b and %b get the same stamp", other, c)
+		}
+		seen[stamp] = c
+	}
+	for i := range popeye.MaxOptions {
+		take(1 << i)
+	}
+	clear(seen)
+	for c := range popeye.Choices(1 << 9) {
+		take(c)
 	}
 }
 
@@ -88,6 +113,10 @@ func TestDecide(t *testing.T) {
 		"change: a clock that is behind":     {popeye.Change, cast(2, 50, 0), popeye.Conflict},
 		"change: the mark's very stamp":      {popeye.Change, cast(2, 100, 0), popeye.Conflict},
 		"change: what stands, from long ago": {popeye.Change, cast(1, 50, 7), popeye.Repeated},
+		"change: the same, but out of date":  {popeye.Change, cast(1, 200, 150), popeye.Changed},
+		"change: a copy asks nothing":        {popeye.Change, copied(cast(1, 200, 7)), popeye.Changed},
+		"change: a copy of an older vote":    {popeye.Change, copied(cast(1, 50, 0)), popeye.Conflict},
+		"first: a copy of another vote":      {popeye.First, copied(cast(2, 200, 0)), popeye.Already},
 	} {
 		got := mark.Decide(c.policy, c.cast)
 		if got.Outcome != c.want {
@@ -97,6 +126,51 @@ func TestDecide(t *testing.T) {
 		if moved != (c.want == popeye.Changed) {
 			t.Errorf("%s: the mark became %+v", name, got.Mark)
 		}
+	}
+}
+
+func copied(c popeye.Cast) popeye.Cast {
+	c.Copy = true
+	return c
+}
+
+func TestVoteThatStandsCanBeConfirmedAndNeverUnconfirmed(t *testing.T) {
+	vote := popeye.Vote{Choices: 1, Stamp: 100}
+	for _, policy := range []popeye.Policy{popeye.First, popeye.Change} {
+		mark := popeye.Cast{Vote: popeye.Vote{Choices: 1, Stamp: 100, Unconfirmed: true}}.Begin().Mark
+		if !mark.Unconfirmed || mark.Serial != 1 || !mark.Is(vote) {
+			t.Fatalf("the first mark is %+v", mark)
+		}
+		confirmed := mark.Decide(policy, popeye.Cast{Vote: vote, Copy: true})
+		if confirmed.Outcome != popeye.Repeated || confirmed.Mark.Unconfirmed {
+			t.Errorf("%s: confirmed, it is %+v", policy, confirmed)
+		}
+		vote.Unconfirmed = true
+		if again := confirmed.Mark.Decide(policy, popeye.Cast{Vote: vote, Copy: true}); again.Mark != confirmed.Mark {
+			t.Errorf("%s: copied again, it is %+v", policy, again)
+		}
+		vote.Unconfirmed = false
+	}
+}
+
+func TestCopyKnowsHowManyVotesItsVoterHasCast(t *testing.T) {
+	c := popeye.Cast{Vote: popeye.Vote{Choices: 2, Stamp: 200, Serial: 5}, Copy: true}
+	if got := c.Begin().Mark.Serial; got != 5 {
+		t.Errorf("the first copy is number %d", got)
+	}
+	if got := (popeye.Mark{Choices: 1, Stamp: 100, Serial: 1}).Decide(popeye.Change, c).Mark.Serial; got != 5 {
+		t.Errorf("a copy over an older vote is number %d", got)
+	}
+}
+
+// It was sent to some queue servers while this one was away, and this one got an
+// earlier try of it.
+func TestTheSameVoteWithANewStampIsNoFurtherVoteWhereItIsCopied(t *testing.T) {
+	tried := popeye.Mark{Choices: 1, Stamp: 100, Serial: 1, Unconfirmed: true}
+	again := popeye.Vote{Choices: 1, Stamp: 200, Serial: 1}
+	want := popeye.Answer{Outcome: popeye.Changed, Mark: popeye.Mark{Choices: 1, Stamp: 200, Serial: 1}}
+	if got := tried.Decide(popeye.Change, popeye.Cast{Vote: again, Copy: true}); got != want {
+		t.Errorf("a copy of it got %+v, want %+v", got, want)
 	}
 }
 
@@ -113,7 +187,7 @@ func TestMarksOnlyMoveForward(t *testing.T) {
 				After: popeye.Stamp(rapid.Int64Range(0, 40).Draw(t, "after")),
 			}
 			got := mark.Decide(policy, c)
-			if got.Outcome.Stands() != (got.Mark.Choices == c.Choices) {
+			if got.Outcome.Stands() && got.Mark.Choices != c.Choices || got.Outcome == popeye.Already && got.Mark.Choices == c.Choices {
 				t.Fatalf("%s, but %b stands after a cast of %b", got.Outcome, got.Mark.Choices, c.Choices)
 			}
 			if got.Mark.Stamp < mark.Stamp || got.Mark.Serial < mark.Serial || policy == popeye.First && got.Mark != mark {

@@ -14,7 +14,7 @@ import (
 func TestACallThatFailsAfterTheFactHasDoneItsWork(t *testing.T) {
 	s := &store{}
 	f := faulty.NewStore(1, faulty.Faults{After: 1}, s, s)
-	if _, err := f.Record(t.Context(), make([]popeye.Vote, 3)); !errors.Is(err, faulty.ErrInjected) {
+	if _, err := f.Record(t.Context(), make([]popeye.Vote, 3), popeye.Progress{}); !errors.Is(err, faulty.ErrInjected) {
 		t.Errorf("Record returned %v, want an injected fault", err)
 	}
 	if s.recorded != 3 {
@@ -26,11 +26,13 @@ func TestACallThatFailsBeforeTheFactHasDoneNothing(t *testing.T) {
 	s := &store{}
 	f := faulty.NewStore(1, faulty.Faults{Before: 1}, s, s)
 	for what, err := range map[string]error{
-		"Record":      second(f.Record(t.Context(), make([]popeye.Vote, 3))),
-		"Park":        f.Park(t.Context(), make([]popeye.Parked, 3)),
-		"Definitions": second(f.Definitions(t.Context())),
-		"Close":       f.Close(t.Context(), 1),
-		"Finalise":    f.Finalise(t.Context(), 1),
+		"Record":       second(f.Record(t.Context(), make([]popeye.Vote, 3), popeye.Progress{})),
+		"Park":         second(f.Park(t.Context(), make([]popeye.Parked, 3))),
+		"Certify":      f.Certify(t.Context()),
+		"Catalog":      second(f.Catalog(t.Context())),
+		"NameVoterKey": f.NameVoterKey(t.Context(), "k"),
+		"Close":        f.Close(t.Context(), 1),
+		"Finalise":     f.Finalise(t.Context(), 1),
 	} {
 		if !errors.Is(err, faulty.ErrInjected) {
 			t.Errorf("%s returned %v, want an injected fault", what, err)
@@ -113,17 +115,24 @@ type store struct {
 	recorded, others int
 }
 
-func (s *store) Record(_ context.Context, votes []popeye.Vote) (popeye.Recorded, error) {
+func (s *store) Record(_ context.Context, votes []popeye.Vote, _ popeye.Progress) (popeye.Recorded, error) {
 	s.recorded += len(votes)
 	return popeye.Recorded{}, nil
 }
 
-func (s *store) Park(context.Context, []popeye.Parked) error { s.others++; return nil }
-
-func (s *store) Definitions(context.Context) ([]popeye.Definition, error) {
+func (s *store) Park(context.Context, []popeye.Parked) (popeye.Recorded, error) {
 	s.others++
-	return nil, nil
+	return popeye.Recorded{}, nil
 }
+
+func (s *store) Certify(context.Context) error { s.others++; return nil }
+
+func (s *store) Catalog(context.Context) (*popeye.Catalog, error) {
+	s.others++
+	return popeye.NewCatalog(1, nil), nil
+}
+
+func (s *store) NameVoterKey(context.Context, string) error { s.others++; return nil }
 
 func (s *store) Close(context.Context, int64) error { s.others++; return nil }
 
@@ -148,4 +157,4 @@ func (q *queue) Ack(_ context.Context, ds []popeye.Delivery) error {
 
 func (q *queue) Release(context.Context, []popeye.Delivery, error) error { return nil }
 
-func (q *queue) Publish(context.Context, []popeye.Definition) error { return nil }
+func (q *queue) Publish(context.Context, *popeye.Catalog) error { return nil }

@@ -17,7 +17,7 @@ type Consumer interface {
 	// Release says that deliveries were not recorded, and why.
 	Release(ctx context.Context, deliveries []popeye.Delivery, cause error) error
 	// Publish replaces the definitions by which casts are taken.
-	Publish(ctx context.Context, definitions []popeye.Definition) error
+	Publish(ctx context.Context, catalog *popeye.Catalog) error
 }
 
 // Queue is a queue that fails, repeats and shuffles. Make one with NewQueue.
@@ -84,8 +84,8 @@ func (q *Queue) Release(ctx context.Context, deliveries []popeye.Delivery, cause
 }
 
 // Publish publishes, or fails; after a failure it may be published.
-func (q *Queue) Publish(ctx context.Context, definitions []popeye.Definition) error {
-	return q.faults.around(ctx, func() error { return q.inner.Publish(ctx, definitions) })
+func (q *Queue) Publish(ctx context.Context, catalog *popeye.Catalog) error {
+	return q.faults.around(ctx, func() error { return q.inner.Publish(ctx, catalog) })
 }
 
 // repeats takes up to most of what is to be delivered again.

@@ -24,7 +24,7 @@ func castFrom256(b *testing.B, record func()) {
 	b.Helper()
 	q := memory.NewQueue(memory.QueueConfig{Marks: noMarks})
 	d := popeye.Definition{Poll: popeye.Poll{ID: "p", Policy: popeye.First}, Round: 1, State: popeye.Open, Version: 1}
-	if err := q.Publish(b.Context(), []popeye.Definition{d}); err != nil {
+	if err := q.Publish(b.Context(), popeye.NewCatalog(1, []popeye.Definition{d})); err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())

@@ -189,12 +189,11 @@ func (p *pending) decide(marks marksOf) (standing *popeye.Mark, needed bool) {
 	}
 	m, voted := marks[p.cast.Round][p.cast.Voter]
 	if !voted {
-		first := popeye.Mark{Choices: p.cast.Choices, Stamp: p.cast.Stamp, Serial: 1}
-		p.answer = popeye.Answer{Outcome: popeye.Accepted, Mark: first}
+		p.answer = p.cast.Begin()
 		return nil, true
 	}
 	p.answer = m.Decide(p.round.definition.Policy, p.cast)
-	return &p.answer.Mark, p.answer.Outcome == popeye.Changed
+	return &p.answer.Mark, p.answer.Mark != m
 }
 
 // held returns the cast that was delivered as d, or nil when it is settled.

@@ -76,9 +76,10 @@ func ack(t *testing.T, q *memory.Queue, ds []popeye.Delivery) {
 	}
 }
 
+// publish publishes the definitions as a catalog newer than the one before.
 func publish(t *testing.T, q *memory.Queue, ds ...popeye.Definition) {
 	t.Helper()
-	if err := q.Publish(t.Context(), ds); err != nil {
+	if err := q.Publish(t.Context(), popeye.NewCatalog(q.Catalog().Version()+1, ds)); err != nil {
 		t.Fatalf("publish: %v", err)
 	}
 }

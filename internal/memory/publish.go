@@ -33,15 +33,18 @@ type round struct {
 	left, deleted bool
 }
 
-// Publish replaces the definitions by which casts are taken, except that a
-// definition older than the one that is there does not replace it. Rounds that
-// are closed get their seal once, behind every cast taken; polls that are not
-// among the definitions are forgotten. It returns nil always.
-func (q *Queue) Publish(_ context.Context, definitions []popeye.Definition) error {
+// Publish replaces the definitions by which casts are taken, unless the catalog
+// is no newer than the one that is there. Rounds that are closed get their seal
+// once, behind every cast taken, and never take votes again, whatever is
+// published; polls that are not in the catalog are forgotten. It returns nil
+// always.
+func (q *Queue) Publish(_ context.Context, next *popeye.Catalog) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	next := q.newest(definitions)
-	current := make(map[int64]bool, len(definitions))
+	if known := q.catalog.Load(); known != nil && next.Version() <= known.Version() {
+		return nil
+	}
+	current := make(map[int64]bool, len(next.All()))
 	for _, d := range next.All() {
 		current[d.Round] = true
 		q.enter(d)
@@ -59,25 +62,15 @@ func (q *Queue) Publish(_ context.Context, definitions []popeye.Definition) erro
 	return nil
 }
 
-// newest returns the definitions with the older ones replaced by what is known.
-func (q *Queue) newest(definitions []popeye.Definition) *popeye.Catalog {
-	known := q.catalog.Load()
-	kept := make([]popeye.Definition, 0, len(definitions))
-	for _, d := range definitions {
-		if k := known.Find(d.ID); k != nil && k.Version > d.Version {
-			d = *k
-		}
-		kept = append(kept, d)
-	}
-	return popeye.NewCatalog(kept)
-}
-
 // enter makes d the definition of its round, and has the round sealed when it
 // is closed and that was not seen to before.
 func (q *Queue) enter(d *popeye.Definition) {
 	r := q.rounds[d.Round]
 	if r == nil {
 		r = &round{underway: make(map[popeye.Voter]*pending), marks: make(map[popeye.Voter]popeye.Mark)}
+		if q.over[d.Round] {
+			r.sealing = sealed
+		}
 		q.rounds[d.Round] = r
 	}
 	r.definition, r.left, r.deleted = d, false, false
@@ -129,6 +122,9 @@ func (q *Queue) tidy(r *round) {
 	case r.sealing == sealDue:
 		q.wake()
 	case r.left && r.sealing != sealOut:
+		if r.sealing == sealed {
+			q.over[r.definition.Round] = true
+		}
 		delete(q.rounds, r.definition.Round)
 	}
 }

@@ -37,7 +37,7 @@ type QueueConfig struct {
 
 // Queue takes casts from any number of goroutines and hands them to any number
 // of workers. Enqueue returns when the vote is recorded, so that there is
-// nothing to lose in here.
+// nothing to lose in here, and every vote in here is confirmed.
 //
 // Two rules keep it right. In each round, one cast per voter is under way at a
 // time, and those behind it are decided against what became of it. And a
@@ -58,6 +58,9 @@ type Queue struct {
 	mu     sync.Mutex
 	closed bool
 	rounds map[int64]*round
+	// over are the rounds that were closed and then forgotten: a number each, so
+	// that none of them can open again.
+	over map[int64]bool
 	// line holds the casts to be received; waiting counts them and those behind
 	// an earlier cast of the same voter.
 	line    line
@@ -77,6 +80,7 @@ func NewQueue(c QueueConfig) *Queue {
 		ready:    make(chan struct{}, 1),
 		gone:     make(chan struct{}),
 		rounds:   make(map[int64]*round),
+		over:     make(map[int64]bool),
 	}
 	if q.capacity <= 0 {
 		q.capacity = DefaultCapacity
@@ -100,6 +104,7 @@ func NewQueue(c QueueConfig) *Queue {
 // received it is withdrawn and never recorded; after that the vote may still
 // be, once, and casting it again tells.
 func (q *Queue) Enqueue(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
+	c.Unconfirmed = false
 	p, err := q.admit(c, q.now())
 	if err != nil {
 		return popeye.Answer{}, err
@@ -243,7 +248,7 @@ func (q *Queue) settle(settled []*pending, p *pending, standing *popeye.Mark) []
 		if standing != nil {
 			next.answer = standing.Decide(r.definition.Policy, next.cast)
 		}
-		if standing == nil || next.answer.Outcome == popeye.Changed {
+		if standing == nil || next.answer.Mark != *standing {
 			r.underway[p.cast.Voter] = next
 			q.line.push(next)
 			q.wake()

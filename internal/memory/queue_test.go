@@ -244,6 +244,23 @@ func TestRoomIsGivenBackHoweverACastLeaves(t *testing.T) {
 	})
 }
 
+func TestEveryVoteIsConfirmedWhereThereIsOneQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := openRound(t, memory.QueueConfig{})
+		c := cast(7, 1, 100)
+		c.Unconfirmed = true
+		done, _ := castWith(t, q, c)
+		held := receive(t, q, 10)
+		if len(held) != 1 || held[0].Vote.Unconfirmed {
+			t.Fatalf("delivered were %+v, want one vote that is confirmed", held)
+		}
+		ack(t, q, held)
+		if r := <-done; r.err != nil || r.answer.Mark.Unconfirmed {
+			t.Fatalf("the cast got %+v and %v, want a mark that is confirmed", r.answer, r.err)
+		}
+	})
+}
+
 func TestCloseEndsEveryone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := openRound(t, memory.QueueConfig{})

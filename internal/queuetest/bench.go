@@ -19,6 +19,8 @@ type bench struct {
 	*testing.T
 	q   Queue
 	ctx context.Context //nolint:containedctx // the bound of one test
+	// version is that of the newest catalog published.
+	version int64
 }
 
 func newBench(t *testing.T, open Open) *bench {
@@ -29,9 +31,16 @@ func newBench(t *testing.T, open Open) *bench {
 	return &bench{T: t, q: q, ctx: ctx}
 }
 
+// publish publishes the definitions as a catalog newer than all before.
 func (b *bench) publish(definitions ...popeye.Definition) {
 	b.Helper()
-	if err := b.q.Publish(b.ctx, definitions); err != nil {
+	b.version++
+	b.publishAs(b.version, definitions...)
+}
+
+func (b *bench) publishAs(version int64, definitions ...popeye.Definition) {
+	b.Helper()
+	if err := b.q.Publish(b.ctx, popeye.NewCatalog(version, definitions)); err != nil {
 		b.Fatalf("publish: %v", err)
 	}
 }
@@ -217,10 +226,11 @@ func votesOf(log []popeye.Delivery, round int64) []popeye.Vote {
 	return votes
 }
 
-// poll returns a definition that is open, as a store would give it.
+// poll returns a definition that is open, as a store would give it. Tests put it
+// into catalogs of any age; its own version says nothing about which is newer.
 func poll(id string, round int64, policy popeye.Policy) popeye.Definition {
 	p := popeye.Poll{ID: id, Question: "?", Policy: policy, Options: []popeye.Option{{ID: "a"}, {ID: "b"}, {ID: "c"}}}
-	return popeye.Definition{Poll: p.WithDefaults(), Round: round, State: popeye.Open, Version: round}
+	return popeye.Definition{Poll: p.WithDefaults(), Round: round, State: popeye.Open, VoterKey: "k1", Version: round}
 }
 
 // closed returns the definition as it is after closing.

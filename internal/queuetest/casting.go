@@ -15,6 +15,7 @@ func castPromises() []promise {
 		{"under change, a newer vote replaces the older", changes},
 		{"under change, a vote that follows one replaced since is a conflict", conflicts},
 		{"under change, a vote stamped no higher can be stamped again", restamps},
+		{"under change, the same choices are a vote of their own where what stands is older than what the voter saw", changesToTheSame},
 		{"a voter of one round is new in another", separatesRounds},
 		{"every one of the 64 options can be chosen", carriesEveryOption},
 		{"the mark tells the vote that stands", tellsTheMark},
@@ -88,6 +89,21 @@ func restamps(b *bench) {
 	b.wantCast(vote(1, 7, 2, 99), popeye.Conflict, mark(1, 100, 1))
 	b.wantCast(vote(1, 7, 2, 100), popeye.Conflict, mark(1, 100, 1))
 	b.wantCast(vote(1, 7, 2, 101), popeye.Changed, mark(2, 101, 2))
+	if n := len(p.drain(d)); n != 2 {
+		b.Fatalf("%d votes were delivered, want 2", n)
+	}
+}
+
+// changesToTheSame: the voter has seen a vote that this queue knows nothing of,
+// so it cannot know that nothing changes.
+func changesToTheSame(b *bench) {
+	d := poll("p", 1, popeye.Change)
+	b.publish(d)
+	p := b.pump()
+	b.cast(vote(1, 7, 1, 100))
+	b.wantCast(after(vote(1, 7, 1, 200), 150), popeye.Changed, mark(1, 200, 2))
+	b.wantCast(after(vote(1, 7, 1, 200), 250), popeye.Repeated, mark(1, 200, 2))
+	b.wantCast(after(vote(1, 7, 1, 200), 150), popeye.Repeated, mark(1, 200, 2))
 	if n := len(p.drain(d)); n != 2 {
 		b.Fatalf("%d votes were delivered, want 2", n)
 	}

@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"errors"
+	"reflect"
 	"time"
 
 	"popeye"
@@ -15,8 +16,10 @@ func publishPromises() []promise {
 		{"a round takes no votes before its opening time", opensOnTime},
 		{"a round takes no votes from its closing time on, published or not", closesOnTime},
 		{"being closed comes before having voted", closedComesFirst},
-		{"an older definition neither reopens a round nor changes a poll", refusesOlder},
-		{"publishing the same definitions again changes nothing", publishesTwice},
+		{"an older catalog is refused as a whole", refusesOlder},
+		{"an older catalog neither brings back a deleted poll nor forgets a new one", keepsToTheNewest},
+		{"a round that was closed never opens again, whatever is published", neverReopens},
+		{"publishing the same catalog again changes nothing", publishesTwice},
 		{"a poll that is published no more is forgotten", forgets},
 		{"a poll in a new round takes the same voter's vote again", reopens},
 		{"a round that its poll has left takes no votes, though some are still under way", leavesARound},
@@ -100,15 +103,66 @@ func refusesOlder(b *bench) {
 	b.publish(d)
 	b.pump()
 	b.publish(closed(d))
-	b.publish(d)
+	b.publishAs(b.version-1, d)
 	b.wantRefused(vote(1, 7, 1, 100), popeye.ErrClosed)
 
 	next := poll("p", 2, popeye.First)
-	next.Version = closed(d).Version + 1
 	b.publish(next)
-	b.publish(closed(d))
+	b.publishAs(b.version-1, closed(d))
 	b.wantCast(vote(2, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
 	b.wantRefused(vote(1, 7, 1, 100), popeye.ErrClosed, popeye.ErrNotFound)
+	b.wantCatalog(next)
+}
+
+func keepsToTheNewest(b *bench) {
+	kept, gone, added := poll("kept", 1, popeye.First), poll("gone", 2, popeye.First), poll("added", 3, popeye.First)
+	b.publish(kept, gone)
+	b.pump()
+	b.cast(vote(2, 7, 1, 100))
+	b.publish(kept)
+	b.publishAs(b.version-1, kept, gone)
+	b.wantRefused(vote(2, 7, 1, 100), popeye.ErrNotFound)
+	b.wantRefused(vote(2, 8, 1, 100), popeye.ErrNotFound)
+
+	b.publish(kept, added)
+	b.publishAs(b.version-1, kept)
+	b.publishAs(b.version-2, kept, gone)
+	b.wantCast(vote(3, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
+	b.wantCast(vote(1, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
+	b.wantRefused(vote(2, 8, 1, 100), popeye.ErrNotFound)
+	b.wantCatalog(added, kept)
+}
+
+// neverReopens: a store that was restored to a minute ago would have it open.
+func neverReopens(b *bench) {
+	d, fence := poll("p", 1, popeye.First), poll("fence", 3, popeye.First)
+	b.publish(d, fence)
+	p := b.pump()
+	b.cast(vote(1, 7, 1, 100))
+	b.publish(closed(d), fence)
+	p.wait("the seal", sealedRound(1))
+	refused := func(definitions ...popeye.Definition) {
+		b.Helper()
+		b.publish(definitions...)
+		b.wantRefused(vote(1, 7, 1, 100), popeye.ErrClosed, popeye.ErrNotFound)
+		b.wantRefused(vote(1, 8, 1, 100), popeye.ErrClosed, popeye.ErrNotFound)
+	}
+	open := d
+	open.Version += 10
+	refused(open, fence)
+	refused(poll("p", 2, popeye.First), fence)
+	refused(open, fence)
+	refused(fence)
+	refused(open, fence)
+	b.publish(closed(d), fence)
+	b.publish(closed(fence))
+	log := p.wait("the fence", sealedRound(3))
+	if n := len(votesOf(log, 1)); n != 1 {
+		b.Fatalf("%d votes of the round were delivered, want the one before its end", n)
+	}
+	if n := seals(log, 1); n != 1 {
+		b.Fatalf("the round got %d seals, want 1", n)
+	}
 }
 
 func publishesTwice(b *bench) {
@@ -116,6 +170,7 @@ func publishesTwice(b *bench) {
 	b.publish(d)
 	p := b.pump()
 	b.wantCast(vote(1, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
+	b.publishAs(b.version, d)
 	b.publish(d)
 	b.wantCast(vote(1, 7, 1, 100), popeye.Repeated, mark(1, 100, 1))
 	b.wantCast(vote(1, 8, 1, 100), popeye.Accepted, mark(1, 100, 1))
@@ -133,7 +188,7 @@ func forgets(b *bench) {
 	b.wantRefused(vote(2, 7, 1, 100), popeye.ErrNotFound)
 	b.wantRefused(vote(2, 8, 1, 100), popeye.ErrNotFound)
 	b.wantCast(vote(1, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
-	b.until("the catalog forgets the poll", func() bool { return b.q.Catalog().Find("gone") == nil })
+	b.wantCatalog(kept)
 }
 
 func reopens(b *bench) {
@@ -143,7 +198,6 @@ func reopens(b *bench) {
 	b.wantCast(vote(1, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
 	p.drain(d)
 	next := poll("p", 2, popeye.First)
-	next.Version = closed(d).Version + 1
 	b.publish(next)
 	b.wantMark(2, 7, popeye.Mark{})
 	b.wantCast(vote(2, 7, 2, 200), popeye.Accepted, mark(2, 200, 1))
@@ -165,22 +219,29 @@ func leavesARound(b *bench) {
 
 func showsTheCatalog(b *bench) {
 	first, second := poll("a", 1, popeye.First), poll("b", 2, popeye.Change)
+	first.Question, first.Results = "Ünïcode — „quoted“, 'single' & <tags>?", popeye.AfterClose
+	first.Closes = time.Date(2100, 12, 31, 18, 0, 0, 0, time.UTC)
+	second.Options[2] = popeye.Option{ID: "naïve/1", Label: "Zoë's", Emoji: "🐈", Picture: "/cat.png", Color: "#abc"}
 	b.publish(second, first)
-	b.until("the catalog has both polls", func() bool { return len(b.q.Catalog().All()) == 2 })
-	b.wantDefinition("a", first)
-	b.wantDefinition("b", second)
+	b.wantCatalog(first, second)
 	b.publish(closed(first), second)
-	b.until("the catalog has the newer version", func() bool { return b.q.Catalog().Find("a").Version == closed(first).Version })
-	b.wantDefinition("a", closed(first))
+	b.wantCatalog(closed(first), second)
 }
 
-func (b *bench) wantDefinition(id string, want popeye.Definition) {
+// wantCatalog waits until the catalog is the newest published, and compares it.
+func (b *bench) wantCatalog(want ...popeye.Definition) {
 	b.Helper()
-	got := b.q.Catalog().Find(id)
-	if got == nil {
-		b.Fatalf("the catalog has no poll %q", id)
+	b.until("the newest catalog", func() bool { return b.q.Catalog().Version() >= b.version })
+	if got := b.q.Catalog().Version(); got != b.version {
+		b.Fatalf("the catalog has version %d, want %d", got, b.version)
 	}
-	if got.Round != want.Round || got.State != want.State || got.Version != want.Version || !got.SameBallot(want.Poll) {
-		b.Fatalf("the catalog has %+v, want %+v", got, want)
+	got := b.q.Catalog().All()
+	if len(got) != len(want) {
+		b.Fatalf("the catalog has %d polls, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(*got[i], want[i]) {
+			b.Fatalf("the catalog has %+v\nwant %+v", *got[i], want[i])
+		}
 	}
 }

@@ -24,11 +24,12 @@ type Producer interface {
 	Enqueue(ctx context.Context, c popeye.Cast) (popeye.Answer, error)
 	// Mark returns the vote of a voter that stands, and whether there is one.
 	Mark(ctx context.Context, round int64, v popeye.Voter) (popeye.Mark, bool, error)
-	// Catalog returns the newest published definitions.
+	// Catalog returns the newest published catalog, or the one before for a moment.
 	Catalog() *popeye.Catalog
 }
 
-// Consumer is the end from which workers take them.
+// Consumer is the end from which workers take them. Several use it at the same
+// time; whoever receives a delivery also acknowledges or releases it.
 type Consumer interface {
 	// Receive blocks until it can return a delivery, or ctx is done.
 	Receive(ctx context.Context, most int) ([]popeye.Delivery, error)
@@ -36,11 +37,13 @@ type Consumer interface {
 	Ack(ctx context.Context, deliveries []popeye.Delivery) error
 	// Release says that deliveries were not recorded.
 	Release(ctx context.Context, deliveries []popeye.Delivery, cause error) error
-	// Publish replaces the definitions by which casts are taken.
-	Publish(ctx context.Context, definitions []popeye.Definition) error
+	// Publish replaces the definitions by which casts are taken, unless by an
+	// older catalog.
+	Publish(ctx context.Context, catalog *popeye.Catalog) error
 }
 
-// Open returns an empty queue for one test, which cleans up after itself.
+// Open returns an empty queue for one test, which cleans up after itself. Where
+// workers have ends of their own, it sees to it that they can share this one.
 type Open func(t *testing.T) Queue
 
 // Option adds to what Run tests.

@@ -16,6 +16,7 @@ func racePromises() []promise {
 		{"of racing votes of one voter under change, the one that stands is the newest delivered", settlesARaceOfChanges},
 		{"the same vote racing with itself is one vote", acceptsARepeatedRaceOnce},
 		{"two workers share the votes and neither gets the other's", sharesTheVotes},
+		{"of catalogs that workers publish at once the newest stays", keepsTheNewestOfARace},
 	}
 }
 
@@ -160,6 +161,26 @@ func sharesTheVotes(b *bench) {
 			b.Fatalf("voter %s was delivered %d times", v.Receipt(), n)
 		}
 	}
+}
+
+func keepsTheNewestOfARace(b *bench) {
+	const workers = 20
+	var done sync.WaitGroup
+	start := make(chan struct{})
+	for version := range int64(workers) {
+		done.Go(func() {
+			<-start
+			if err := b.q.Publish(b.ctx, popeye.NewCatalog(version+1, []popeye.Definition{poll("p", version+1, popeye.First)})); err != nil {
+				b.Errorf("publish: %v", err)
+			}
+		})
+	}
+	close(start)
+	done.Wait()
+	b.version = workers
+	b.wantCatalog(poll("p", workers, popeye.First))
+	b.pump()
+	b.wantCast(vote(workers, 7, 1, 100), popeye.Accepted, mark(1, 100, 1))
 }
 
 // refusesWhenFull wants that a queue with room for fewer than tooMany casts

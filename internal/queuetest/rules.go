@@ -20,7 +20,6 @@ func decidesByTheRules(t *testing.T, open Open) {
 		round++
 		policy := rapid.SampledFrom([]popeye.Policy{popeye.First, popeye.Change}).Draw(rt, "policy")
 		d := poll("p", round, policy)
-		d.Version = 2 * round
 		b.publish(d)
 		m := model{policy: policy, standing: make(map[popeye.Voter]popeye.Mark)}
 		for range rapid.IntRange(1, 20).Draw(rt, "casts") {
@@ -61,11 +60,15 @@ func (m *model) cast(c popeye.Cast) (popeye.Outcome, popeye.Mark) {
 	if !voted {
 		return popeye.Accepted, m.stand(c, 1)
 	}
-	if s.Choices == c.Choices {
+	if m.policy == popeye.First {
+		if s.Choices != c.Choices {
+			return popeye.Already, s
+		}
 		return popeye.Repeated, s
 	}
-	if m.policy == popeye.First {
-		return popeye.Already, s
+	seenANewer := c.After > s.Stamp // so the same choices say nothing
+	if s.Choices == c.Choices && (s.Stamp == c.Stamp || !seenANewer) {
+		return popeye.Repeated, s
 	}
 	seenAnOlder := c.After > 0 && c.After < s.Stamp
 	stampedTooLow := c.Stamp <= s.Stamp

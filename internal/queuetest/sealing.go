@@ -143,9 +143,7 @@ func sealsTheRoundLeft(b *bench) {
 	cast := b.castLater(vote(1, 7, 1, 100))
 	held := b.receive()
 	b.publish(closed(d))
-	next := poll("p", 2, popeye.First)
-	next.Version = closed(d).Version + 1
-	b.publish(next)
+	b.publish(poll("p", 2, popeye.First))
 	b.wantRefused(vote(1, 8, 1, 100), popeye.ErrClosed, popeye.ErrNotFound)
 	b.ack(held)
 	if r := await(b, cast, "the answer"); r.err != nil {

@@ -33,8 +33,8 @@ type server struct {
 	mu      sync.Mutex
 	names   int
 	catalog *popeye.Catalog
+	closed  map[int64]bool
 	marks   map[int64]map[popeye.Voter]popeye.Mark
-	sealed  map[int64]bool
 	stream  []popeye.Delivery
 	held    map[string]popeye.Delivery
 	changed chan struct{}
@@ -43,8 +43,8 @@ type server struct {
 func newServer(room int) *server {
 	return &server{
 		room:    room,
+		closed:  make(map[int64]bool),
 		marks:   make(map[int64]map[popeye.Voter]popeye.Mark),
-		sealed:  make(map[int64]bool),
 		held:    make(map[string]popeye.Delivery),
 		changed: make(chan struct{}),
 	}
@@ -58,18 +58,18 @@ func (s *server) Enqueue(_ context.Context, c popeye.Cast) (popeye.Answer, error
 		return popeye.Answer{}, popeye.ErrNotFound
 	}
 	d := s.catalog.All()[i]
-	if d.StateAt(time.Now()) != popeye.Open {
+	if s.closed[c.Round] || d.StateAt(time.Now()) != popeye.Open {
 		return popeye.Answer{}, popeye.ErrClosed
 	}
 	if len(s.stream) >= s.room {
 		return popeye.Answer{}, popeye.ErrFull
 	}
 	m, voted := s.marks[c.Round][c.Voter]
-	a := m.Decide(d.Policy, c)
-	if !voted {
-		a = popeye.Answer{Outcome: popeye.Accepted, Mark: popeye.Mark{Choices: c.Choices, Stamp: c.Stamp, Serial: 1}}
+	a := c.Begin()
+	if voted {
+		a = m.Decide(d.Policy, c)
 	}
-	if a.Outcome == popeye.Accepted || a.Outcome == popeye.Changed {
+	if a.Mark != m {
 		if s.marks[c.Round] == nil {
 			s.marks[c.Round] = make(map[popeye.Voter]popeye.Mark)
 		}
@@ -134,21 +134,21 @@ func (s *server) Release(_ context.Context, ds []popeye.Delivery, _ error) error
 	return nil
 }
 
-func (s *server) Publish(_ context.Context, definitions []popeye.Definition) error {
+func (s *server) Publish(_ context.Context, next *popeye.Catalog) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := make([]popeye.Definition, 0, len(definitions))
-	for _, d := range definitions {
-		if old := s.catalog.Find(d.ID); old != nil && old.Version > d.Version {
-			d = *old
-		}
-		kept = append(kept, d)
-		if d.State == popeye.Closed && !s.sealed[d.Round] {
-			s.sealed[d.Round] = true
+	if next.Version() < s.catalog.Version() {
+		return nil
+	}
+	for _, d := range next.All() {
+		if d.State == popeye.Closed && !s.closed[d.Round] {
 			s.add(popeye.Delivery{Seal: d.Round})
 		}
+		if d.State == popeye.Closed || d.State == popeye.Final {
+			s.closed[d.Round] = true
+		}
 	}
-	s.catalog = popeye.NewCatalog(kept)
+	s.catalog = next
 	return nil
 }
 

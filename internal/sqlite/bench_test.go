@@ -19,7 +19,7 @@ func BenchmarkRecord(b *testing.B) {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
 			s, round := benchStore(b)
 			perVote(b, round, size, func(votes []popeye.Vote) error {
-				_, err := s.Record(b.Context(), votes)
+				_, err := s.Record(b.Context(), votes, popeye.Progress{})
 				return err
 			})
 		})

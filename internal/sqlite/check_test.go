@@ -97,7 +97,7 @@ func TestDamageFoundLaterLosesNoVoteSilently(t *testing.T) {
 	if _, err := file.WriteAt(noise(100*4096), 10*4096); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Record(t.Context(), newVotes(d, 5000, 1000)); !damaged(err) || errors.Is(err, popeye.ErrUnrecordable) {
+	if _, err := s.Record(t.Context(), newVotes(d, 5000, 1000), popeye.Progress{}); !damaged(err) || errors.Is(err, popeye.ErrUnrecordable) {
 		t.Fatalf("Record = %v; want the damage", err)
 	}
 }
@@ -173,7 +173,7 @@ func damages(votes, name int, damage func(file []byte) []byte) func(*testing.T, 
 		}
 		d := createPoll(t, s, "p", popeye.First)
 		if _, err := s.writer.ExecContext(t.Context(), `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
-			INSERT INTO votes SELECT ?, randomblob(?), 1, 0, 1 << 50, 1 FROM n ORDER BY 2`, votes, d.Round, name); err != nil {
+			INSERT INTO votes SELECT ?, randomblob(?), 1, 0, 1 << 50, 1, 0 FROM n ORDER BY 2`, votes, d.Round, name); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Shutdown(); err != nil {

@@ -10,8 +10,8 @@ import (
 	"popeye"
 )
 
-// compareVotes sorts by round, voter and stamp. Rows written in the order of
-// their keys find their page where the one before has left it.
+// compareVotes sorts by round, voter, stamp and serial. Rows written in the
+// order of their keys find their page where the one before has left it.
 func compareVotes(a, b popeye.Vote) int {
 	if c := cmp.Compare(a.Round, b.Round); c != 0 {
 		return c
@@ -19,7 +19,10 @@ func compareVotes(a, b popeye.Vote) int {
 	if c := bytes.Compare(a.Voter[:], b.Voter[:]); c != 0 {
 		return c
 	}
-	return cmp.Compare(a.Stamp, b.Stamp)
+	if c := cmp.Compare(a.Stamp, b.Stamp); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Serial, b.Serial)
 }
 
 // byRound yields the votes of each round of a sorted batch.
@@ -38,9 +41,9 @@ func byRound(batch []popeye.Vote) iter.Seq[[]popeye.Vote] {
 	}
 }
 
-// onePerVoter keeps of each voter the vote that stands after all of them: the
-// earliest under policy first, the latest under change. The votes are of one
-// round, and sorted.
+// onePerVoter keeps of each voter the vote that stands after all of them: under
+// policy first the earliest that is confirmed, or else the earliest, under
+// change the latest. The votes are of one round, and sorted.
 func onePerVoter(p popeye.Policy, votes []popeye.Vote) []popeye.Vote {
 	kept := make([]popeye.Vote, 0, len(votes))
 	for _, v := range votes {
@@ -48,7 +51,7 @@ func onePerVoter(p popeye.Policy, votes []popeye.Vote) []popeye.Vote {
 		switch {
 		case last < 0 || kept[last].Voter != v.Voter:
 			kept = append(kept, v)
-		case p == popeye.Change:
+		case p == popeye.Change, kept[last].Unconfirmed && !v.Unconfirmed:
 			kept[last] = v
 		}
 	}
@@ -77,9 +80,9 @@ func voters(votes []popeye.Vote) []popeye.Voter {
 
 // change is what a batch does to one round.
 type change struct {
-	// fresh are the votes of voters without a row, replacing those that take
-	// the place of a row.
-	fresh, replacing []popeye.Vote
+	// fresh are the votes of voters without a row, replacing those that take the
+	// place of a row, raising those that only say that a row stands for more.
+	fresh, replacing, raising []popeye.Vote
 	// votes is what the count of each option moves by.
 	votes [popeye.MaxOptions]int64
 	// total, stored and rejected are what the ledger moves by.
@@ -88,7 +91,7 @@ type change struct {
 
 // none reports whether nothing that is shown changes.
 func (c *change) none() bool {
-	return len(c.fresh) == 0 && len(c.replacing) == 0 && c.rejected == 0
+	return len(c.fresh) == 0 && len(c.replacing) == 0 && len(c.raising) == 0 && c.rejected == 0
 }
 
 // fold works out what votes, one for each voter, do to what stands.
@@ -104,18 +107,39 @@ func fold(p popeye.Policy, votes []popeye.Vote, standing map[popeye.Voter]popeye
 			c.stored += v.Serial
 			c.count(v.Choices, 1)
 		case replaces(p, v, mark):
-			c.replacing = append(c.replacing, *v)
+			c.replace(*v, mark)
+		case raises(p, v, mark):
+			c.raising = append(c.raising, *v)
 			c.stored += v.Serial - mark.Serial
-			c.count(mark.Choices, -1)
-			c.count(v.Choices, 1)
 		}
 	}
 	return c
 }
 
-// replaces reports whether v takes the place of the vote that stands.
+// replace puts v in the place of the vote that stands. A queue server that has
+// missed votes of this voter gives too low a serial; what is stored never falls.
+func (c *change) replace(v popeye.Vote, standing popeye.Mark) {
+	v.Serial = max(v.Serial, standing.Serial)
+	c.replacing = append(c.replacing, v)
+	c.stored += v.Serial - standing.Serial
+	c.count(standing.Choices, -1)
+	c.count(v.Choices, 1)
+}
+
+// replaces reports whether v takes the place of the vote that stands. Under
+// policy first only a confirmed vote does, and only that of an unconfirmed one:
+// its voter was told that it stands, and nobody was told so of the other.
 func replaces(p popeye.Policy, v *popeye.Vote, standing popeye.Mark) bool {
-	return p == popeye.Change && v.Stamp > standing.Stamp
+	if p == popeye.Change {
+		return v.Stamp > standing.Stamp
+	}
+	return standing.Unconfirmed && !v.Unconfirmed && !standing.Is(*v)
+}
+
+// raises reports whether v is the vote that stands, from a queue server that
+// knows of more votes of this voter.
+func raises(p popeye.Policy, v *popeye.Vote, standing popeye.Mark) bool {
+	return p == popeye.Change && v.Stamp == standing.Stamp && v.Serial > standing.Serial
 }
 
 func (c *change) count(chosen popeye.Choices, by int64) {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,6 +52,51 @@ func TestTheSchemaSaysWhatItIs(t *testing.T) {
 	if err := s.reader.QueryRowContext(t.Context(), "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version").
 		Scan(&application, &version); err != nil || application != applicationID || version != len(names) {
 		t.Fatalf("application %#x at version %d, %v; want %#x at %d", application, version, err, applicationID, len(names))
+	}
+}
+
+func TestADatabaseOfAnEarlierReleaseIsTakenAlong(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "popeye.db")
+	db, err := openWriter(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const oldest = "migrations/0001_polls_and_votes.sql"
+	script, err := fs.ReadFile(migrations(), oldest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := migrate(t.Context(), db, fstest.MapFS{oldest: &fstest.MapFile{Data: script}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), `BEGIN; INSERT INTO polls VALUES ('p', 1, 7, '{"id": "p", "options": [{"id": "a"}, {"id": "b"}], "policy": "first"}');
+		INSERT INTO rounds (poll, state, policy, options, voter_key, shown, total, stored, rejected) VALUES ('p', 'final', 'first', 2, 'k1', 7, 1, 1, 1);
+		INSERT INTO tallies VALUES (1, 0, 1), (1, 1, 0);
+		INSERT INTO votes VALUES (1, x'000102030405060708090a0b0c0d0e0f', 1, 0, 5, 1);
+		INSERT INTO parked VALUES (1, x'100102030405060708090a0b0c0d0e0f', 6, 1, 1, 'late'); COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s := openAt(t, path)
+	voter := popeye.Voter{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+	marks, err := s.Marks(t.Context(), 1, []popeye.Voter{voter})
+	if want := (popeye.Mark{Choices: 1, Stamp: 5, Serial: 1}); err != nil || marks[voter] != want {
+		t.Fatalf("the mark is %+v, %v; want %+v", marks[voter], err, want)
+	}
+	if err := s.Certify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Catalog(t.Context())
+	if err != nil || c.Version() < 1 || c.Find("p") == nil || c.Find("p").Incomplete {
+		t.Fatalf("the catalog is %+v, %v", c.All(), err)
+	}
+	expectVotes(t, s, 1)
+	if parked, err := s.Parked(t.Context()); err != nil || len(parked) != 1 || parked[0].Votes != 1 {
+		t.Fatalf("parked are %+v, %v; want the one", parked, err)
 	}
 }
 

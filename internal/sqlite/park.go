@@ -3,7 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"popeye"
 )
@@ -11,30 +14,44 @@ import (
 // late is why a vote that came after the end is parked.
 const late = "late"
 
-// Park keeps votes that can never be recorded, each with its reason, and
-// counts them as rejected in the ledger of their round, if there is one. A vote
-// that is parked already changes nothing.
-func (s *Store) Park(ctx context.Context, parked []popeye.Parked) error {
+// Park keeps votes that cannot be recorded, each with its reason, and counts
+// them as rejected in the ledger of their round, if there is one. A vote that
+// was parked before, dropped or not, changes nothing.
+func (s *Store) Park(ctx context.Context, parked []popeye.Parked) (popeye.Recorded, error) {
+	var recorded popeye.Recorded
 	err := s.write(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		rejected := map[int64]int64{} // by round
 		for i := range parked {
-			kept, err := park(ctx, tx, &parked[i].Vote, parked[i].Reason)
+			kept, err := s.park(ctx, tx, &parked[i].Vote, parked[i].Reason)
 			if err != nil {
 				return err
 			}
 			rejected[parked[i].Vote.Round] += kept
 		}
-		for id, n := range rejected {
-			if err := s.saveChange(ctx, tx, id, &change{rejected: n}); err != nil {
+		for _, id := range slices.Sorted(maps.Keys(rejected)) {
+			if err := s.saveRejected(ctx, tx, id, rejected[id], &recorded); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("park %d votes: %w", len(parked), err)
+		return popeye.Recorded{}, fmt.Errorf("park %d votes: %w", len(parked), err)
 	}
-	return nil
+	return recorded, nil
+}
+
+// saveRejected is saveChange for a round that there may be or not.
+func (s *Store) saveRejected(ctx context.Context, tx *sql.Tx, id, n int64, recorded *popeye.Recorded) error {
+	r, err := s.findRound(ctx, tx, id)
+	if errors.Is(err, popeye.ErrNotFound) {
+		recorded.Rejected += n
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.saveChange(ctx, tx, r, &change{rejected: n}, recorded)
 }
 
 // reject parks what comes after a round's end: each vote that would have
@@ -51,7 +68,7 @@ func (s *Store) reject(ctx context.Context, tx *sql.Tx, r *round, votes []popeye
 		if mark, known := standing[v.Voter]; known && !replaces(r.policy, v, mark) {
 			continue
 		}
-		kept, err := park(ctx, tx, v, late)
+		kept, err := s.park(ctx, tx, v, late)
 		if err != nil {
 			return change{}, err
 		}
@@ -62,11 +79,11 @@ func (s *Store) reject(ctx context.Context, tx *sql.Tx, r *round, votes []popeye
 
 // park returns how many votes it added to the parked: one, or none when this
 // one is there already.
-func park(ctx context.Context, tx *sql.Tx, v *popeye.Vote, reason string) (int64, error) {
-	result, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO parked (round, voter, stamp, choices, serial, reason)
-		VALUES (?, ?, ?, ?, ?, ?)`, v.Round, v.Voter[:], int64(v.Stamp), toColumn(v.Choices), v.Serial, reason)
+func (s *Store) park(ctx context.Context, tx *sql.Tx, v *popeye.Vote, reason string) (int64, error) {
+	kept, err := run(ctx, tx, s.sql.park,
+		v.Round, v.Voter[:], int64(v.Stamp), toColumn(v.Choices), v.Serial, v.Unconfirmed, reason)
 	if err != nil {
 		return 0, fmt.Errorf("park a vote of round %d: %w", v.Round, err)
 	}
-	return result.RowsAffected()
+	return kept, nil
 }

@@ -118,7 +118,7 @@ func (s *Store) restart(ctx context.Context, tx *sql.Tx, old *popeye.Tally, d po
 }
 
 func (s *Store) saveInNewRound(ctx context.Context, tx *sql.Tx, old *popeye.Tally, d popeye.Definition) (popeye.Definition, error) {
-	d.VoterKey = s.voterKey
+	d.VoterKey, d.Incomplete = s.voterKey, false
 	err := tx.QueryRowContext(ctx, `INSERT INTO rounds (poll, state, policy, options, voter_key, shown)
 		VALUES (?, ?, ?, ?, ?, 0) RETURNING round`, d.ID, d.State, d.Policy, len(d.Options), d.VoterKey).Scan(&d.Round)
 	if err != nil {
@@ -128,6 +128,10 @@ func (s *Store) saveInNewRound(ctx context.Context, tx *sql.Tx, old *popeye.Tall
 		WITH RECURSIVE option (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM option WHERE i + 1 < ?2)
 		SELECT ?1, i FROM option`, d.Round, len(d.Options)); err != nil {
 		return d, fmt.Errorf("add its tallies: %w", err)
+	}
+	// Votes may have come before their round, where a lost store was set up anew.
+	if _, err := tx.ExecContext(ctx, "UPDATE rounds SET rejected = (SELECT count(*) FROM parked WHERE round = ?1) WHERE round = ?1", d.Round); err != nil {
+		return d, fmt.Errorf("add its rejected votes: %w", err)
 	}
 	return s.save(ctx, tx, old, d)
 }

@@ -16,9 +16,11 @@ var errKnown = errors.New("a voter is known already")
 
 // Record counts the votes in one transaction, on disk when it returns nil. Of
 // each voter one vote counts, in whatever order and however often votes are
-// delivered. Where a vote can never be recorded, it fails with
-// popeye.ErrUnrecordable and records none.
-func (s *Store) Record(ctx context.Context, votes []popeye.Vote) (popeye.Recorded, error) {
+// delivered: under policy first the confirmed one, or else the first to come,
+// under change the one with the highest stamp. Where a vote can never be recorded, it fails with
+// popeye.ErrUnrecordable and records none. Progress is not noted: there is no
+// server to compare with.
+func (s *Store) Record(ctx context.Context, votes []popeye.Vote, _ popeye.Progress) (popeye.Recorded, error) {
 	batch := slices.Clone(votes)
 	slices.SortFunc(batch, compareVotes)
 	// Nearly every vote is its voter's first, and inserting it shows whether it
@@ -47,13 +49,8 @@ func (s *Store) record(ctx context.Context, batch []popeye.Vote, trusting bool) 
 			if err != nil {
 				return err
 			}
-			if err := s.saveChange(ctx, tx, r.id, &c); err != nil {
+			if err := s.saveChange(ctx, tx, r, &c, &recorded); err != nil {
 				return err
-			}
-			recorded.Stored += c.stored
-			recorded.Rejected += c.rejected
-			if r.current && !c.none() {
-				recorded.Moved = append(recorded.Moved, r.poll)
 			}
 		}
 		return nil
@@ -73,19 +70,32 @@ type round struct {
 
 // loadRound finds the round of the votes and makes sure that it can take them.
 func (s *Store) loadRound(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) (*round, error) {
-	r := round{id: votes[0].Round}
-	err := within(ctx, tx, s.sql.round).QueryRowContext(ctx, r.id). //nolint:sqlclosecheck // closes with tx
-									Scan(&r.poll, &r.current, &r.state, &r.policy, &r.options)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, fmt.Errorf("%w: there is no round %d", popeye.ErrUnrecordable, r.id)
+	r, err := s.findRound(ctx, tx, votes[0].Round)
+	if errors.Is(err, popeye.ErrNotFound) {
+		return nil, fmt.Errorf("%w: there is no round %d", popeye.ErrUnrecordable, votes[0].Round)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read round %d: %w", r.id, err)
+		return nil, err
 	}
 	for i := range votes {
 		if !votes[i].Choices.Within(r.options) {
 			return nil, fmt.Errorf("%w: it names an option that round %d does not have", popeye.ErrUnrecordable, r.id)
 		}
+	}
+	return r, nil
+}
+
+// findRound fails with popeye.ErrNotFound where there is no such round, or its
+// poll is deleted.
+func (s *Store) findRound(ctx context.Context, tx *sql.Tx, id int64) (*round, error) {
+	r := round{id: id}
+	err := within(ctx, tx, s.sql.round).QueryRowContext(ctx, id). //nolint:sqlclosecheck // closes with tx
+									Scan(&r.poll, &r.current, &r.state, &r.policy, &r.options)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, popeye.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read round %d: %w", id, err)
 	}
 	return &r, nil
 }
@@ -108,11 +118,15 @@ func (s *Store) writeVotes(ctx context.Context, tx *sql.Tx, r *round, votes []po
 	if err := s.insert(ctx, tx, c.fresh); err != nil {
 		return change{}, err
 	}
-	return c, s.replace(ctx, tx, c.replacing)
+	if err := s.replace(ctx, tx, c.replacing); err != nil {
+		return change{}, err
+	}
+	return c, s.raise(ctx, tx, c.raising)
 }
 
-// saveChange moves the counts of a round, if it is there, and its version.
-func (s *Store) saveChange(ctx context.Context, tx *sql.Tx, round int64, c *change) error {
+// saveChange moves the counts of a round and its version, and adds to recorded
+// what it has moved.
+func (s *Store) saveChange(ctx context.Context, tx *sql.Tx, r *round, c *change, recorded *popeye.Recorded) error {
 	if c.none() {
 		return nil
 	}
@@ -120,12 +134,17 @@ func (s *Store) saveChange(ctx context.Context, tx *sql.Tx, round int64, c *chan
 		if votes == 0 {
 			continue
 		}
-		if _, err := run(ctx, tx, s.sql.tally, votes, round, option); err != nil {
-			return fmt.Errorf("move the tally of round %d: %w", round, err)
+		if _, err := run(ctx, tx, s.sql.tally, votes, r.id, option); err != nil {
+			return fmt.Errorf("move the tally of round %d: %w", r.id, err)
 		}
 	}
-	if _, err := run(ctx, tx, s.sql.ledger, c.total, c.stored, c.rejected, s.now().UnixMilli(), round); err != nil {
-		return fmt.Errorf("move the ledger of round %d: %w", round, err)
+	if _, err := run(ctx, tx, s.sql.ledger, c.total, c.stored, c.rejected, s.now().UnixMilli(), r.id); err != nil {
+		return fmt.Errorf("move the ledger of round %d: %w", r.id, err)
+	}
+	recorded.Stored += c.stored
+	recorded.Rejected += max(c.rejected, 0)
+	if r.current {
+		recorded.Moved = append(recorded.Moved, r.poll)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func scanMark(rows *sql.Rows, into map[popeye.Voter]popeye.Mark) error {
 	var voter sql.RawBytes
 	var choices int64
 	var m popeye.Mark
-	if err := rows.Scan(&voter, &choices, &m.Stamp, &m.Serial); err != nil {
+	if err := rows.Scan(&voter, &choices, &m.Stamp, &m.Serial, &m.Unconfirmed); err != nil {
 		return err
 	}
 	m.Choices = fromColumn(choices)
@@ -55,12 +55,12 @@ func scanMark(rows *sql.Rows, into map[popeye.Voter]popeye.Mark) error {
 
 // insert adds the rows of voters who have none, or fails with errKnown.
 func (s *Store) insert(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) error {
-	args := make([]any, 0, 5*maxRows)
+	args := make([]any, 0, 6*maxRows)
 	return s.sql.insert.each(len(votes), func(stmt *sql.Stmt, from, to int) error {
 		args = args[:0]
 		for i := from; i < to; i++ {
 			v := &votes[i]
-			args = append(args, v.Round, v.Voter[:], toColumn(v.Choices), int64(v.Stamp), v.Serial)
+			args = append(args, v.Round, v.Voter[:], toColumn(v.Choices), int64(v.Stamp), v.Serial, v.Unconfirmed)
 		}
 		inserted, err := run(ctx, tx, stmt, args...)
 		if err != nil {
@@ -77,8 +77,20 @@ func (s *Store) insert(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) err
 func (s *Store) replace(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) error {
 	for i := range votes {
 		v := &votes[i]
-		if _, err := run(ctx, tx, s.sql.replace, toColumn(v.Choices), int64(v.Stamp), v.Serial, v.Round, v.Voter[:]); err != nil {
+		if _, err := run(ctx, tx, s.sql.replace,
+			toColumn(v.Choices), int64(v.Stamp), v.Serial, v.Unconfirmed, v.Round, v.Voter[:]); err != nil {
 			return fmt.Errorf("replace a vote of round %d: %w", v.Round, err)
+		}
+	}
+	return nil
+}
+
+// raise gives the rows of the votes their higher serials.
+func (s *Store) raise(ctx context.Context, tx *sql.Tx, votes []popeye.Vote) error {
+	for i := range votes {
+		v := &votes[i]
+		if _, err := run(ctx, tx, s.sql.raise, v.Serial, v.Round, v.Voter[:]); err != nil {
+			return fmt.Errorf("raise the serial of a vote of round %d: %w", v.Round, err)
 		}
 	}
 	return nil

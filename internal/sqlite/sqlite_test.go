@@ -19,7 +19,12 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		t.Helper()
-		return openNew(t)
+		s, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "popeye.db")}) // with a voter key yet to be named
+		if err != nil {
+			t.Fatal(err)
+		}
+		shutDown(t, s)
+		return s
 	})
 }
 
@@ -53,7 +58,7 @@ func TestADeletedPollLeavesNothing(t *testing.T) {
 	s := openNew(t)
 	d := createPoll(t, s, "p", popeye.First)
 	record(t, s, newVotes(d, 0, 2*sweepRows+1)...)
-	if err := s.Park(t.Context(), []popeye.Parked{{Vote: newVotes(d, 1, 1)[0], Reason: "test"}}); err != nil {
+	if _, err := s.Park(t.Context(), []popeye.Parked{{Vote: newVotes(d, 1, 1)[0], Reason: "test"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Delete(t.Context(), "p"); err != nil {
@@ -78,7 +83,7 @@ func TestWhatAnInterruptedDeleteLeavesTheNextOneTakes(t *testing.T) {
 	if err := s.Close(t.Context(), d.Round); !errors.Is(err, popeye.ErrNotFound) {
 		t.Fatalf("Close of what is being deleted = %v; want ErrNotFound", err)
 	}
-	if _, err := s.Record(t.Context(), newVotes(d, 10, 1)); !errors.Is(err, popeye.ErrUnrecordable) {
+	if _, err := s.Record(t.Context(), newVotes(d, 10, 1), popeye.Progress{}); !errors.Is(err, popeye.ErrUnrecordable) {
 		t.Fatalf("Record into what is being deleted = %v; want ErrUnrecordable", err)
 	}
 	if err := s.Delete(t.Context(), "q"); err != nil {
@@ -152,9 +157,12 @@ func TestNewRoundsNameTheVoterKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		createPoll(t, s, key, popeye.First)
-		all, err := s.Definitions(t.Context())
-		if err != nil || all[0].VoterKey != "k1" || all[i].VoterKey != key {
-			t.Fatalf("Definitions = %+v, %v; want each poll with the key of its day", all, err)
+		if err := s.NameVoterKey(t.Context(), "k3"); err != nil { // there is nothing to name
+			t.Fatal(err)
+		}
+		c, err := s.Catalog(t.Context())
+		if err != nil || c.Find("k1").VoterKey != "k1" || c.All()[i].VoterKey != key {
+			t.Fatalf("Catalog = %+v, %v; want each poll with the key of its day", c.All(), err)
 		}
 		if err := s.Shutdown(); err != nil {
 			t.Fatal(err)
@@ -271,7 +279,7 @@ func newVotes(d popeye.Definition, start, n int) []popeye.Vote {
 
 func record(t *testing.T, s *Store, votes ...popeye.Vote) {
 	t.Helper()
-	if _, err := s.Record(t.Context(), votes); err != nil {
+	if _, err := s.Record(t.Context(), votes, popeye.Progress{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -301,7 +309,7 @@ func expectVotes(t *testing.T, s *Store, n int) {
 func recordUntil(ctx context.Context, s *Store, d popeye.Definition, start int) (int, error) {
 	const size = 50
 	for n := 0; ; n += size {
-		if _, err := s.Record(ctx, newVotes(d, start+n, size)); err != nil {
+		if _, err := s.Record(ctx, newVotes(d, start+n, size), popeye.Progress{}); err != nil {
 			return n, err
 		}
 	}

@@ -15,8 +15,8 @@ const maxRows = 128
 // them for each batch would cost as much as thirty votes. All but look belong
 // to the writer. They close with their database.
 type statements struct {
-	round, replace, tally, ledger *sql.Stmt
-	find, insert, look            manyRows
+	round, replace, raise, tally, ledger, park, unpark *sql.Stmt
+	find, insert, look                                 manyRows
 }
 
 func prepare(ctx context.Context, writer, reader *sql.DB) (s statements, err error) {
@@ -26,11 +26,15 @@ func prepare(ctx context.Context, writer, reader *sql.DB) (s statements, err err
 	}{
 		{&s.round, `SELECT p.id, p.round = r.round, r.state, r.policy, r.options
 			FROM rounds r JOIN polls p ON p.id = r.poll WHERE r.round = ?`},
-		{&s.replace, `UPDATE votes SET prev = choices, choices = ?, stamp = ?, serial = ?
+		{&s.replace, `UPDATE votes SET prev = choices, choices = ?, stamp = ?, serial = ?, unconfirmed = ?
 			WHERE round = ? AND voter = ?`},
+		{&s.raise, "UPDATE votes SET serial = ? WHERE round = ? AND voter = ?"},
 		{&s.tally, "UPDATE tallies SET votes = votes + ? WHERE round = ? AND option = ?"},
 		{&s.ledger, `UPDATE rounds SET total = total + ?, stored = stored + ?, rejected = rejected + ?,
 			shown = max(shown + 1, ?) WHERE round = ?`},
+		{&s.park, `INSERT OR IGNORE INTO parked (round, voter, stamp, choices, serial, unconfirmed, reason)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`},
+		{&s.unpark, "DELETE FROM parked WHERE round = ? AND voter = ? AND stamp = ?"},
 	} {
 		if *one.into, err = writer.PrepareContext(ctx, one.text); err != nil { //nolint:sqlclosecheck // closes with its database
 			return s, fmt.Errorf("prepare a statement: %w", err)
@@ -53,15 +57,15 @@ func prepare(ctx context.Context, writer, reader *sql.DB) (s statements, err err
 }
 
 func selectVoters(n int) string {
-	return "SELECT voter, choices, stamp, serial FROM votes WHERE round = ? AND voter IN (?" + strings.Repeat(", ?", n-1) + ")"
+	return "SELECT voter, choices, stamp, serial, unconfirmed FROM votes WHERE round = ? AND voter IN (?" + strings.Repeat(", ?", n-1) + ")"
 }
 
 // insertVotes inserts OR IGNORE: the number of affected rows tells whether all
 // were new. It also spares SQLite the journal that it keeps for statements
 // that may fail half-way.
 func insertVotes(n int) string {
-	const row = "(?, ?, ?, 0, ?, ?)"
-	return "INSERT OR IGNORE INTO votes (round, voter, choices, prev, stamp, serial) VALUES " + row + strings.Repeat(", "+row, n-1)
+	const row = "(?, ?, ?, 0, ?, ?, ?)"
+	return "INSERT OR IGNORE INTO votes (round, voter, choices, prev, stamp, serial, unconfirmed) VALUES " + row + strings.Repeat(", "+row, n-1)
 }
 
 // manyRows is a statement prepared for 1, 2, 4 ... maxRows rows, so that any

@@ -25,18 +25,18 @@ func defining() []promise {
 		}},
 		{"a definition reads as it was written", readsAsWritten},
 		{"definitions come sorted by ID", func(s suite) {
-			if got, err := s.Definitions(s.Context()); err != nil || len(got) != 0 {
-				s.Fatalf("Definitions of an empty store = %v, %v; want none", got, err)
+			if got := s.catalog().All(); len(got) != 0 {
+				s.Fatalf("the catalog of an empty store has %d polls; want none", len(got))
 			}
 			for _, id := range []string{"m", "z", "a", "m-2"} {
 				s.open(id, popeye.First)
 			}
 			var ids []string
-			for _, d := range s.definitions() {
+			for _, d := range s.catalog().All() {
 				ids = append(ids, d.ID)
 			}
 			if got := strings.Join(ids, " "); got != "a m m-2 z" {
-				s.Fatalf("Definitions = %s; want a m m-2 z", got)
+				s.Fatalf("the catalog has %s; want a m m-2 z", got)
 			}
 		}},
 		{"applying what is there changes nothing", func(s suite) {
@@ -193,24 +193,13 @@ func anotherBallot(s suite) {
 	s.same(e)
 }
 
-func (s suite) definitions() []popeye.Definition {
-	s.Helper()
-	all, err := s.Definitions(s.Context())
-	if err != nil {
-		s.Fatalf("Definitions: %v", err)
-	}
-	return all
-}
-
 // same checks that the poll is d wherever it is read.
 func (s suite) same(d popeye.Definition) {
 	s.Helper()
 	if t := s.tally(d.ID); !reflect.DeepEqual(t.Definition, d) {
 		s.Fatalf("Tally has %+v\nwant %+v", t.Definition, d)
 	}
-	for _, e := range s.definitions() {
-		if e.ID == d.ID && !reflect.DeepEqual(e, d) {
-			s.Fatalf("Definitions has %+v\nwant %+v", e, d)
-		}
+	if e := s.catalog().Find(d.ID); e == nil || !reflect.DeepEqual(*e, d) {
+		s.Fatalf("the catalog has %+v\nwant %+v", e, d)
 	}
 }

@@ -143,8 +143,8 @@ func gone(s suite) {
 	}
 	s.unrecordable(first(e, 3, 0))
 	s.unrecordable(first(d, 3, 0))
-	if all := s.definitions(); len(all) != 0 {
-		s.Fatalf("Definitions = %+v; want none", all)
+	if all := s.catalog().All(); len(all) != 0 {
+		s.Fatalf("the catalog has %+v; want none", all)
 	}
 }
 

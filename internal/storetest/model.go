@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -15,26 +16,69 @@ import (
 type model struct {
 	d        popeye.Definition
 	standing map[popeye.Voter]popeye.Vote
-	rejected map[popeye.Vote]bool
+	rejected map[cast]bool
+}
+
+// cast is a vote whatever copy it is.
+type cast struct {
+	voter popeye.Voter
+	stamp popeye.Stamp
 }
 
 func newModel(d popeye.Definition) *model {
-	return &model{d: d, standing: map[popeye.Voter]popeye.Vote{}, rejected: map[popeye.Vote]bool{}}
+	return &model{d: d, standing: map[popeye.Voter]popeye.Vote{}, rejected: map[cast]bool{}}
 }
 
-// record reports whether the vote changed anything.
-func (m *model) record(v popeye.Vote) bool {
-	old, known := m.standing[v.Voter]
-	if known && (m.d.Policy == popeye.First || v.Stamp <= old.Stamp) {
-		return false
+// record reports whether a batch changed anything.
+func (m *model) record(batch ...popeye.Vote) bool {
+	batch = slices.Clone(batch)
+	slices.SortFunc(batch, bestFirst)
+	changed := false
+	for _, v := range batch {
+		changed = m.recordOne(v) || changed
 	}
-	if m.d.State != popeye.Final {
+	return changed
+}
+
+// bestFirst puts what stands under policy first before what does not. Under
+// change any order ends with the same.
+func bestFirst(v, w popeye.Vote) int {
+	if v.Unconfirmed != w.Unconfirmed {
+		if w.Unconfirmed {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(v.Stamp, w.Stamp)
+}
+
+func (m *model) recordOne(v popeye.Vote) bool {
+	old, known := m.standing[v.Voter]
+	switch {
+	case known && v.Stamp == old.Stamp:
+		return m.raise(v, old)
+	case known && m.d.Policy == popeye.First && (v.Unconfirmed || !old.Unconfirmed):
+		return false
+	case known && m.d.Policy == popeye.Change && v.Stamp < old.Stamp:
+		return false
+	case m.d.State == popeye.Final:
+		again := m.rejected[cast{v.Voter, v.Stamp}]
+		m.rejected[cast{v.Voter, v.Stamp}] = true
+		return !again
+	default:
 		m.standing[v.Voter] = v
 		return true
 	}
-	again := m.rejected[v]
-	m.rejected[v] = true
-	return !again
+}
+
+// raise takes another copy of the vote that stands.
+func (m *model) raise(v, old popeye.Vote) bool {
+	if v.Serial <= old.Serial || m.d.State == popeye.Final {
+		return false
+	}
+	old.Serial = v.Serial
+	m.standing[v.Voter] = old
+	return true
 }
 
 // advance reports whether the round was not as far as state yet.
@@ -90,27 +134,33 @@ type history struct {
 
 func (h *history) recordAny(t *rapid.T) {
 	batch := rapid.SliceOfN(rapid.Custom(h.anyVote), 1, 12).Draw(t, "batch")
-	if h.model.d.Policy == popeye.First {
+	if h.model.d.Policy == popeye.First && h.model.d.State == popeye.Final {
 		batch = oneEach(batch)
 	}
 	h.record(batch...)
-	changed := false
-	for _, v := range batch {
-		changed = h.model.record(v) || changed
-	}
-	h.check(changed)
+	h.check(h.model.record(batch...))
 }
 
-// anyVote is a vote of one of a few voters, one of the few that each casts.
+// anyVote is a copy of one of the few votes that each of a few voters casts.
 // What it chooses follows from which it is.
 func (h *history) anyVote(t *rapid.T) popeye.Vote {
-	n, serial := rapid.IntRange(0, 4).Draw(t, "voter"), rapid.Int64Range(1, 4).Draw(t, "serial")
+	n, which := rapid.IntRange(0, 4).Draw(t, "voter"), rapid.Int64Range(1, 4).Draw(t, "vote")
 	options := len(h.model.d.Options)
-	return nth(h.model.d, n, serial, (n+int(serial))%options, n*int(serial)%options)
+	v := nth(h.model.d, n, which, (n+int(which))%options, n*int(which)%options)
+	v.Unconfirmed = rapid.Bool().Draw(t, "unconfirmed")
+	if h.model.d.Policy == popeye.First {
+		v.Serial = 1
+		v.Unconfirmed = v.Unconfirmed || which != int64(n%4)+1 // the queues confirm one of them at most
+		return v
+	}
+	if rapid.Bool().Draw(t, "behind") { // from a server that has missed a vote
+		v.Serial = max(1, v.Serial-1)
+	}
+	return v
 }
 
-// oneEach keeps one vote of each voter: which of two in one batch is a voter's
-// first, only the queue knows.
+// oneEach keeps one vote of each voter: how many of those that are too late
+// were votes, only the queue knows.
 func oneEach(batch []popeye.Vote) []popeye.Vote {
 	seen := map[popeye.Voter]bool{}
 	return slices.DeleteFunc(batch, func(v popeye.Vote) bool {

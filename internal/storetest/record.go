@@ -76,7 +76,7 @@ func recording() []promise {
 			d := s.open("p", popeye.First)
 			ctx, cancel := context.WithCancel(s.Context())
 			cancel()
-			if _, err := s.Record(ctx, []popeye.Vote{first(d, 1, 0)}); !errors.Is(err, context.Canceled) {
+			if _, err := s.Record(ctx, []popeye.Vote{first(d, 1, 0)}, popeye.Progress{}); !errors.Is(err, context.Canceled) {
 				s.Fatalf("Record after cancel = %v; want context.Canceled", err)
 			}
 			s.expect("p", counts{votes: []int64{0, 0, 0}})
@@ -175,7 +175,7 @@ func severalPolls(s suite) {
 // unrecordable checks that a batch is refused for its own data.
 func (s suite) unrecordable(votes ...popeye.Vote) {
 	s.Helper()
-	if _, err := s.Record(s.Context(), votes); !errors.Is(err, popeye.ErrUnrecordable) {
+	if _, err := s.Record(s.Context(), votes, popeye.Progress{}); !errors.Is(err, popeye.ErrUnrecordable) {
 		s.Fatalf("Record = %v; want ErrUnrecordable", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"popeye"
 )
@@ -14,36 +15,60 @@ import (
 type Store interface {
 	Votes
 	Rounds
-	Polls
-	// Tally returns a poll's result at one moment, or popeye.ErrNotFound.
-	Tally(ctx context.Context, id string) (popeye.Tally, error)
+	Organisers
+	Results
 }
 
 // Votes is where votes end up.
 type Votes interface {
-	Record(ctx context.Context, votes []popeye.Vote) (popeye.Recorded, error)
-	Park(ctx context.Context, parked []popeye.Parked) error
+	Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error)
+	Park(ctx context.Context, parked []popeye.Parked) (popeye.Recorded, error)
+	Certify(ctx context.Context) error
 }
 
 // Rounds is what brings a round to its end.
 type Rounds interface {
-	Definitions(ctx context.Context) ([]popeye.Definition, error)
+	Catalog(ctx context.Context) (*popeye.Catalog, error)
 	Close(ctx context.Context, round int64) error
 	Finalise(ctx context.Context, round int64) error
+	NameVoterKey(ctx context.Context, name string) error
 }
 
-// Polls is what organisers do.
+// Organisers is what organisers do.
+type Organisers interface {
+	Polls
+	Rejects
+}
+
+// Polls is what they do about polls.
 type Polls interface {
 	Apply(ctx context.Context, p popeye.Poll, first popeye.State) (d popeye.Definition, created bool, err error)
 	Open(ctx context.Context, id string) (popeye.Definition, error)
 	Delete(ctx context.Context, id string) error
+	Declare(ctx context.Context, id string) (popeye.Definition, error)
+}
+
+// Rejects is what they do about votes that were parked.
+type Rejects interface {
+	Parked(ctx context.Context) ([]popeye.ParkedVotes, error)
+	Retry(ctx context.Context, round int64) (popeye.Recorded, error)
+	Drop(ctx context.Context, round int64) (int64, error)
+}
+
+// Results is what viewers and voters see.
+type Results interface {
+	Tally(ctx context.Context, id string) (popeye.Tally, error)
+	Find(ctx context.Context, receipt string) (popeye.Finding, error)
+	Receipts(ctx context.Context, id string, do func(receipt string) error) error
+	Lag(ctx context.Context) (time.Duration, error)
 }
 
 // Run checks each promise on a store of its own. Open returns one that is
 // empty, and sees to it that it is closed when its test ends.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
-	for _, p := range slices.Concat(recording(), changing(), rejecting(), defining(), ending(), together()) {
+	for _, p := range slices.Concat(recording(), changing(), copying(), rejecting(), retrying(),
+		defining(), cataloguing(), ending(), receipting(), together()) {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
 			p.check(suite{tester: t, Store: open(t)})
@@ -126,18 +151,29 @@ func (s suite) finalise(d popeye.Definition) {
 
 func (s suite) record(votes ...popeye.Vote) popeye.Recorded {
 	s.Helper()
-	recorded, err := s.Record(s.Context(), votes)
+	recorded, err := s.Record(s.Context(), votes, popeye.Progress{})
 	if err != nil {
 		s.Fatalf("Record: %v", err)
 	}
 	return recorded
 }
 
-func (s suite) park(parked ...popeye.Parked) {
+func (s suite) park(parked ...popeye.Parked) popeye.Recorded {
 	s.Helper()
-	if err := s.Park(s.Context(), parked); err != nil {
+	recorded, err := s.Park(s.Context(), parked)
+	if err != nil {
 		s.Fatalf("Park: %v", err)
 	}
+	return recorded
+}
+
+func (s suite) catalog() *popeye.Catalog {
+	s.Helper()
+	c, err := s.Catalog(s.Context())
+	if err != nil {
+		s.Fatalf("Catalog: %v", err)
+	}
+	return c
 }
 
 func (s suite) tally(id string) popeye.Tally {

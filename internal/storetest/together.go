@@ -39,15 +39,16 @@ func together() []promise {
 }
 
 // sameVotesAtOnce gives the same votes to several workers, in batches and in
-// an order of their own.
+// an order of their own: under first, of each voter one that is confirmed and
+// another that is not.
 func sameVotesAtOnce(s suite) {
 	d, e := s.open("p", popeye.First), s.open("q", popeye.Change)
 	want := map[string]*model{"p": newModel(d), "q": newModel(e)}
 	var votes []popeye.Vote
 	for n := range 60 {
-		v := first(d, n, rand.IntN(3))
-		votes = append(votes, v)
-		want["p"].record(v)
+		stands, other := later(d, n, 1, rand.IntN(3)), later(d, n, rand.N[popeye.Stamp](3), rand.IntN(3))
+		votes = append(votes, unconfirmed(other), unconfirmed(stands), stands)
+		want["p"].record(stands)
 		for serial := range rand.Int64N(3) + 1 {
 			v := nth(e, n, serial+1, rand.IntN(3))
 			votes = append(votes, v)
@@ -60,7 +61,7 @@ func sameVotesAtOnce(s suite) {
 		rand.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 		g.Go(func() error {
 			for batch := range slices.Chunk(mine, 23) {
-				if _, err := s.Record(s.Context(), batch); err != nil {
+				if _, err := s.Record(s.Context(), batch, popeye.Progress{}); err != nil {
 					return err
 				}
 			}
@@ -93,7 +94,7 @@ func oneMoment(s suite) {
 			for n := range batch {
 				batch[n] = nth(d, n, serial, rand.IntN(3))
 			}
-			if _, err := s.Record(s.Context(), batch); err != nil {
+			if _, err := s.Record(s.Context(), batch, popeye.Progress{}); err != nil {
 				return err
 			}
 		}
