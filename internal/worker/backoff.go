@@ -40,3 +40,14 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	}
 }
+
+// waitOr waits for d, until the signal is given, or until ctx is done.
+func waitOr(ctx context.Context, given signal, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-given:
+	case <-ctx.Done():
+	}
+}

@@ -27,7 +27,7 @@ func BenchmarkCast(b *testing.B) {
 	}
 	q := memory.NewQueue(memory.QueueConfig{Marks: store.Marks})
 	w := worker.New(worker.Config{
-		Queue: q, Recorder: store, Register: store, Bell: memory.NewBell(), Log: slog.New(slog.DiscardHandler),
+		Queues: []worker.QueueServer{embedded(q)}, Recorder: store, Register: store, Bell: memory.NewBell(), Log: slog.New(slog.DiscardHandler),
 	})
 	if err := w.Sync(b.Context()); err != nil {
 		b.Fatal(err)

@@ -116,7 +116,7 @@ func (f *flood) worker(seed uint64) *worker.Worker {
 	faults := faulty.Faults{Before: 0.3, After: 0.3, Twice: 0.2, Shuffle: true, Slow: 5 * time.Millisecond}
 	store := faulty.NewStore(seed, faults, f.store, f.store)
 	return worker.New(worker.Config{
-		Queue:    faulty.NewQueue(seed, faults, f.queue),
+		Queues:   []worker.QueueServer{embedded(faulty.NewQueue(seed, faults, f.queue))},
 		Recorder: store,
 		Register: store,
 		Bell:     memory.NewBell(),

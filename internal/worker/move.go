@@ -2,182 +2,167 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"popeye"
 )
 
-// reasonUnrecordable stands with a parked vote. It holds no choice.
-const reasonUnrecordable = "no such round, or an option that its poll does not have"
+const (
+	// ackFor is how long a batch that is recorded is tried to be acknowledged, about
+	// as long as a server takes to be started again. What is not acknowledged
+	// comes again, which changes nothing but takes its time.
+	ackFor = 5 * time.Second
+	// sealTries is how often a server's seals are followed before they are left to
+	// come again by themselves: votes must not wait for a seal that cannot be
+	// followed.
+	sealTries = 5
+)
+
+// mover moves votes from one consumer into the store.
+type mover struct {
+	*server
+	consumer Consumer
+	// holds: the consumer may have votes in hand that nobody else can take, as
+	// behind a full batch, or a failure.
+	holds bool
+}
 
 // moveAll moves batch after batch until ctx is done. After a failure it takes
 // nothing for a while: what it takes it has to be able to record.
-func (w *Worker) moveAll(ctx context.Context) {
+func (m *mover) moveAll(ctx context.Context) {
 	var retry backoff
 	for ctx.Err() == nil {
-		wait(ctx, retry.after(w.moveBatch(ctx)))
+		b, err := m.receive(ctx)
+		if err == nil {
+			err = m.move(ctx, b)
+		}
+		wait(ctx, retry.after(err))
 	}
 }
 
-// moveBatch receives one batch and moves it. Once received, the batch is
-// finished even if ctx ends meanwhile, within Grace. It returns the last
-// failure, which has been told and dealt with: every delivery is acknowledged
-// or released.
-func (w *Worker) moveBatch(ctx context.Context) error {
-	deliveries, err := w.Queue.Receive(ctx, w.Batch)
+// receive takes the next batch. From a server it takes none while the store is
+// away; of the embedded queue, the casters are then told. What the consumer may
+// have in hand waits for no turn: whoever has that may be waiting for votes to
+// come.
+func (m *mover) receive(ctx context.Context) (*batch, error) {
+	full := false
+	if !m.holds {
+		if !m.turns.take(ctx, m.worker.Linger) {
+			return nil, ctx.Err()
+		}
+		defer func() { m.turns.give(full) }()
+	}
+	if m.isWatched() {
+		m.worker.health.await(ctx)
+	}
+	deliveries, err := m.consumer.Receive(ctx, m.worker.Batch)
+	full = len(deliveries) >= m.worker.Batch
+	m.holds = full || err != nil
 	if err != nil {
 		if ctx.Err() == nil {
-			w.failed(ctx, opReceive, err)
+			m.failed(ctx, opReceive, err)
 		}
-		return err
+		return nil, err
 	}
+	return newBatch(deliveries), nil
+}
+
+// move records and acknowledges b, once received even if ctx ends meanwhile.
+//
+// Where a caster waits for its vote, what cannot be recorded is released, and
+// the caster told. On a server nobody waits, and giving votes back would only
+// have them taken again: they are kept in hand and tried again until ctx is
+// done. Whatever happens, votes that are kept for too long are delivered to
+// others too, and recorded twice, which changes nothing.
+//
+// It returns the last failure, which has been told and dealt with.
+func (m *mover) move(ctx context.Context, b *batch) error {
+	var retry backoff
+	err := m.try(ctx, b)
+	for tries := 1; err != nil && m.keeps(b, tries) && ctx.Err() == nil; tries++ {
+		wait(ctx, retry.after(err))
+		err = m.try(ctx, b)
+	}
+	m.giveBack(ctx, b, err)
+	m.look.give()
+	return err
+}
+
+// keeps reports whether b, which was tried before, is to be tried again.
+func (m *mover) keeps(b *batch, tries int) bool {
+	return m.isWatched() && (!b.isRecorded() || len(b.seals) > 0 && tries < sealTries)
+}
+
+// try does what is left to be done for b, within Grace.
+func (m *mover) try(ctx context.Context, b *batch) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
 	defer cancel()
-
 	// No vote comes behind its round's seal: recording all votes first is
 	// recording all that is before each seal.
-	votes, seals := split(deliveries)
-	if err := w.record(ctx, votes); err != nil {
-		w.release(ctx, seals, err)
+	if err := m.record(ctx, b); err != nil {
 		return err
 	}
-	return w.finaliseAll(ctx, seals)
+	return m.followSeals(ctx, b)
 }
 
-func split(deliveries []popeye.Delivery) (votes, seals []popeye.Delivery) {
-	votes = make([]popeye.Delivery, 0, len(deliveries))
-	for _, d := range deliveries {
-		if d.Seal != 0 {
-			seals = append(seals, d)
+// record stores the votes of b and only then acknowledges them: a crash in
+// between repeats a vote, and a repeat changes nothing.
+//
+// Acknowledging tells the server how far the store has come. So what has a
+// progress is acknowledged when the store has noted that, and no part of it
+// earlier: else the store would seem to have lost something.
+func (m *mover) record(ctx context.Context, b *batch) error {
+	for len(b.parts) > 0 {
+		recorded, err := m.worker.recordNext(ctx, m.Place, b)
+		if err != nil {
+			return err
+		}
+		if !b.hasProgress() {
+			m.ack(ctx, recorded)
 			continue
 		}
-		votes = append(votes, d)
+		b.recorded = append(b.recorded, recorded...)
 	}
-	return votes, seals
-}
-
-// record stores votes, tells those who show results, and only then
-// acknowledges: a crash in between repeats a vote, and a repeat changes
-// nothing. Where a vote can never be recorded, halving finds it.
-func (w *Worker) record(ctx context.Context, votes []popeye.Delivery) error {
-	if len(votes) == 0 {
-		return nil
-	}
-	recorded, err := w.store(ctx, votes)
-	switch {
-	case err == nil:
-		w.ring(ctx, recorded.Moved)
-		return w.ack(ctx, votes)
-	case !errors.Is(err, popeye.ErrUnrecordable):
-		w.failed(ctx, opRecord, err)
-		w.release(ctx, votes, err)
-		return err
-	case len(votes) == 1:
-		return w.park(ctx, votes[0])
-	}
-	half := len(votes) / 2
-	if err := w.record(ctx, votes[:half]); err != nil {
-		w.release(ctx, votes[half:], err)
-		return err
-	}
-	return w.record(ctx, votes[half:])
-}
-
-// store records votes in one transaction and measures it.
-func (w *Worker) store(ctx context.Context, deliveries []popeye.Delivery) (popeye.Recorded, error) {
-	votes := make([]popeye.Vote, len(deliveries))
-	for i, d := range deliveries {
-		votes[i] = d.Vote
-	}
-	began := time.Now()
-	recorded, err := w.Recorder.Record(ctx, votes)
-	w.metrics.duration.Observe(time.Since(began).Seconds())
-	if errors.Is(err, popeye.ErrUnrecordable) {
-		return popeye.Recorded{}, err
-	}
-	w.health.store(err)
-	if err != nil {
-		return popeye.Recorded{}, fmt.Errorf("record %d votes: %w", len(votes), err)
-	}
-	w.metrics.recorded.Add(float64(len(votes)))
-	w.metrics.batches.Inc()
-	w.metrics.batchSize.Observe(float64(len(votes)))
-	return recorded, nil
-}
-
-// park puts a vote aside that can never be recorded.
-func (w *Worker) park(ctx context.Context, d popeye.Delivery) error {
-	err := w.Recorder.Park(ctx, []popeye.Parked{{Vote: d.Vote, Reason: reasonUnrecordable}})
-	w.health.store(err)
-	if err != nil {
-		err = fmt.Errorf("park a vote: %w", err)
-		w.failed(ctx, opPark, err)
-		w.release(ctx, []popeye.Delivery{d}, err)
-		return err
-	}
-	w.metrics.parked.Inc()
-	w.Log.WarnContext(ctx, "vote parked: it can never be recorded", "round", d.Vote.Round, "reason", reasonUnrecordable)
-	w.ring(ctx, w.pollsIn(d.Vote.Round))
-	return w.ack(ctx, []popeye.Delivery{d})
-}
-
-// pollsIn returns the poll whose current round this is, if there is one.
-func (w *Worker) pollsIn(round int64) []string {
-	for _, d := range w.published.Load().All() {
-		if d.Round == round {
-			return []string{d.ID}
+	if !b.isRecorded() {
+		if _, err := m.worker.store(ctx, m.Place, nil, b.progress); err != nil {
+			return err
 		}
+		b.noted = true
 	}
+	m.ack(ctx, b.recorded)
+	b.recorded = nil
 	return nil
 }
 
-// finaliseAll makes the rounds of the seals final. One that fails does not hold
-// back the others.
-func (w *Worker) finaliseAll(ctx context.Context, seals []popeye.Delivery) error {
-	var failed error
-	for _, s := range seals {
-		if err := w.finalise(ctx, s); err != nil {
-			failed = err
-		}
-	}
-	return failed
-}
-
-func (w *Worker) finalise(ctx context.Context, seal popeye.Delivery) error {
-	err := w.Register.Finalise(ctx, seal.Seal)
-	if errors.Is(err, popeye.ErrNotFound) { // its poll was deleted
-		return w.ack(ctx, []popeye.Delivery{seal})
-	}
-	w.health.store(err)
-	if err != nil {
-		err = fmt.Errorf("finalise round %d: %w", seal.Seal, err)
-		w.failed(ctx, opFinalise, err)
-		w.release(ctx, []popeye.Delivery{seal}, err)
-		return err
-	}
-	// Sync rings for the poll. If it fails, the pass that follows does.
-	if err := w.Sync(ctx); err != nil {
-		w.failed(ctx, opSync, err)
-	}
-	return w.ack(ctx, []popeye.Delivery{seal})
-}
-
-func (w *Worker) ack(ctx context.Context, deliveries []popeye.Delivery) error {
-	if err := w.Queue.Ack(ctx, deliveries); err != nil {
-		err = fmt.Errorf("acknowledge %d deliveries: %w", len(deliveries), err)
-		w.failed(ctx, opAck, err)
-		return err
-	}
-	return nil
-}
-
-func (w *Worker) release(ctx context.Context, deliveries []popeye.Delivery, cause error) {
+// ack acknowledges what is recorded. What cannot be acknowledged is delivered
+// and recorded again, which changes nothing.
+func (m *mover) ack(ctx context.Context, deliveries []popeye.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
-	if err := w.Queue.Release(ctx, deliveries, cause); err != nil {
-		w.failed(ctx, opRelease, fmt.Errorf("release %d deliveries: %w", len(deliveries), err))
+	ctx, cancel := context.WithTimeout(ctx, ackFor)
+	defer cancel()
+	var retry backoff
+	for ctx.Err() == nil {
+		err := m.consumer.Ack(ctx, deliveries)
+		if err == nil {
+			return
+		}
+		m.failed(ctx, opAck, fmt.Errorf("acknowledge %d deliveries: %w", len(deliveries), err))
+		wait(ctx, retry.after(err))
+	}
+}
+
+// giveBack releases what is left of b, if anything is.
+func (m *mover) giveBack(ctx context.Context, b *batch, cause error) {
+	left := b.left()
+	if len(left) == 0 || m.isWatched() && b.isRecorded() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+	defer cancel()
+	if err := m.consumer.Release(ctx, left, cause); err != nil {
+		m.failed(ctx, opRelease, fmt.Errorf("release %d deliveries: %w", len(left), err))
 	}
 }

@@ -33,7 +33,7 @@ func bench(t *testing.T, k *book, test func(b *running)) {
 		q := memory.NewQueue(memory.QueueConfig{})
 		b := &running{T: t, book: k, queue: q, metrics: prometheus.NewRegistry(), stopped: make(chan error, 1)}
 		b.worker = worker.New(worker.Config{
-			Queue:    ackLogger{q, k},
+			Queues:   []worker.QueueServer{embedded(ackLogger{q, k})},
 			Recorder: k,
 			Register: k,
 			Bell:     k,
@@ -57,6 +57,15 @@ func bench(t *testing.T, k *book, test func(b *running)) {
 		synctest.Wait()
 		test(b)
 	})
+}
+
+// embedded is a queue in the worker's own process.
+func embedded(q interface {
+	worker.Publisher
+	worker.Consumer
+},
+) worker.QueueServer {
+	return worker.QueueServer{Publisher: q, Consumers: []worker.Consumer{q}}
 }
 
 func (b *running) sync() {

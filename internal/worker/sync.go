@@ -9,28 +9,21 @@ import (
 	"popeye"
 )
 
-// syncEvery is how often the definitions are read and published again, so that
-// a queue that lost them, or a change that nobody announced, does no harm for
-// longer.
-const syncEvery = 2 * time.Second
-
-// Sync brings queue and store together, once: it closes the rounds whose
-// closing time has come, publishes the definitions to the queue, and rings for
-// the polls whose definition or state has changed since the last time. When it
-// returns nil, casts are taken by what the store held when it was called.
+// Sync brings queues and store together, once: it closes the rounds whose
+// closing time has come, rings for the polls whose definition or state has
+// changed since the last time, and publishes the definitions to every queue. When it returns nil, casts are taken
+// by what the store held when it was called; where there are several servers, as
+// many of them as take each vote know it then.
 func (w *Worker) Sync(ctx context.Context) error {
 	if err := w.sync(ctx); err != nil {
 		return err
 	}
-	select {
-	case w.synced <- struct{}{}:
-	default:
-	}
+	w.pass.give()
 	return nil
 }
 
-// keepInSync makes a pass at once, every syncEvery, at every closing time,
-// after every Sync of somebody else, and sooner again after a failure.
+// keepInSync makes a pass at once, every SyncEvery, at every closing time, when
+// it is told to, and sooner again after a failure.
 func (w *Worker) keepInSync(ctx context.Context) {
 	var retry backoff
 	for ctx.Err() == nil {
@@ -40,11 +33,11 @@ func (w *Worker) keepInSync(ctx context.Context) {
 		}
 		pause := retry.after(err)
 		if err != nil {
-			w.failed(ctx, opSync, err)
+			w.failed(ctx, opSync, "", err)
 		} else {
 			pause = w.untilNextPass()
 		}
-		w.waitForPass(ctx, pause)
+		waitOr(ctx, w.pass, pause)
 	}
 }
 
@@ -57,7 +50,7 @@ func (w *Worker) sync(ctx context.Context) error {
 	defer func() { <-w.syncing }()
 	within, cancel := context.WithTimeout(ctx, Grace)
 	defer cancel()
-	definitions, err := w.closeDue(within)
+	catalog, err := w.read(within)
 	if ctx.Err() != nil { // it is the caller who has left
 		return errors.Join(err, ctx.Err())
 	}
@@ -65,50 +58,77 @@ func (w *Worker) sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := w.Queue.Publish(within, definitions); err != nil {
-		return fmt.Errorf("publish %d polls: %w", len(definitions), err)
+	// Before it is published, so that poll hears of no new round without a key, once
+	// one was announced.
+	if waitsForKey(catalog) && w.nameVoterKey(within) {
+		if catalog, err = w.polls(within); err != nil {
+			return err
+		}
 	}
-	w.health.publish()
-	w.ringChanged(within, popeye.NewCatalog(definitions))
-	return nil
+	w.noteEnded(catalog)
+	w.catalog.Store(catalog)
+	w.ringChanged(within, catalog)
+	return w.publish(within, catalog)
 }
 
-// closeDue closes the rounds whose time has come and returns the definitions as
-// they are then.
-func (w *Worker) closeDue(ctx context.Context) ([]popeye.Definition, error) {
-	definitions, err := w.definitions(ctx)
+// read returns the definitions, after having closed what is due.
+func (w *Worker) read(ctx context.Context) (*popeye.Catalog, error) {
+	catalog, err := w.polls(ctx)
 	if err != nil {
 		return nil, err
 	}
-	now, due := w.Now(), false
-	for _, d := range definitions {
-		if !d.Due(now) {
-			continue
-		}
-		due = true
-		if err := w.Register.Close(ctx, d.Round); err != nil && !errors.Is(err, popeye.ErrNotFound) {
-			return nil, fmt.Errorf("close poll %s: %w", d.ID, err)
-		}
-		w.Log.InfoContext(ctx, "poll closed on time", "poll_id", d.ID, "round", d.Round)
+	closed, err := w.closeDue(ctx, catalog)
+	if err != nil {
+		return nil, err
 	}
-	if !due {
-		return definitions, nil
+	if !closed {
+		return catalog, nil
 	}
-	return w.definitions(ctx)
+	return w.polls(ctx)
 }
 
-func (w *Worker) definitions(ctx context.Context) ([]popeye.Definition, error) {
-	definitions, err := w.Register.Definitions(ctx)
+// polls returns the definitions as the store has them.
+func (w *Worker) polls(ctx context.Context) (*popeye.Catalog, error) {
+	catalog, err := w.Register.Catalog(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the polls: %w", err)
 	}
-	return definitions, nil
+	return catalog, nil
 }
 
-// ringChanged rings for the polls that came, changed or went since the last
-// pass. Where that fails, the next pass does it.
+// closeDue closes the rounds whose time has come and returns whether there were
+// any.
+func (w *Worker) closeDue(ctx context.Context, catalog *popeye.Catalog) (closed bool, err error) {
+	now := w.Now()
+	for _, d := range catalog.All() {
+		if !d.Due(now) {
+			continue
+		}
+		closed = true
+		if err := w.Register.Close(ctx, d.Round); err != nil && !errors.Is(err, popeye.ErrNotFound) {
+			return closed, fmt.Errorf("close poll %s: %w", d.ID, err)
+		}
+		w.Log.InfoContext(ctx, "poll closed on time", "poll_id", d.ID, "round", d.Round)
+	}
+	return closed, nil
+}
+
+// noteEnded has final rounds certified that were not final the last time.
+func (w *Worker) noteEnded(catalog *popeye.Catalog) {
+	before := w.catalog.Load()
+	for _, d := range catalog.All() {
+		old := before.Find(d.ID)
+		if d.State == popeye.Final && (old == nil || old.Round != d.Round || old.State != popeye.Final) {
+			w.ended.give()
+			return
+		}
+	}
+}
+
+// ringChanged rings for the polls that came, changed or went since they were
+// last rung for. Where that fails, the next pass does it.
 func (w *Worker) ringChanged(ctx context.Context, now *popeye.Catalog) {
-	before := w.published.Load()
+	before := w.rung.Load()
 	var changed []string
 	for _, d := range now.All() {
 		if old := before.Find(d.ID); old == nil || old.Version != d.Version {
@@ -121,7 +141,7 @@ func (w *Worker) ringChanged(ctx context.Context, now *popeye.Catalog) {
 		}
 	}
 	if w.ring(ctx, changed) {
-		w.published.Store(now)
+		w.rung.Store(now)
 	}
 }
 
@@ -132,29 +152,19 @@ func (w *Worker) ring(ctx context.Context, polls []string) bool {
 		return true
 	}
 	if err := w.Bell.Ring(ctx, polls...); err != nil {
-		w.failed(ctx, opRing, err)
+		w.failed(ctx, opRing, "", err)
 		return false
 	}
 	return true
 }
 
-// untilNextPass returns the time to the next closing, at most syncEvery.
+// untilNextPass returns the time to the next closing, at most SyncEvery.
 func (w *Worker) untilNextPass() time.Duration {
-	now, pause := w.Now(), syncEvery
-	for _, d := range w.published.Load().OpenAt(now) {
+	now, pause := w.Now(), w.SyncEvery
+	for _, d := range w.catalog.Load().OpenAt(now) {
 		if !d.Closes.IsZero() {
 			pause = min(pause, d.Closes.Sub(now))
 		}
 	}
 	return pause
-}
-
-func (w *Worker) waitForPass(ctx context.Context, pause time.Duration) {
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-w.synced:
-	case <-ctx.Done():
-	}
 }

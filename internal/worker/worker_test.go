@@ -8,12 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"popeye"
+	"popeye/internal/lab/labtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { labtest.Main(m) }
 
 var errDisk = errors.New("the disk is full")
 
@@ -94,7 +93,7 @@ func TestAVoteThatCanNeverBeRecordedIsParkedAndHoldsBackNoOther(t *testing.T) {
 func TestWhereParkingFailsTheCastersOfTheWholeBatchAreTold(t *testing.T) {
 	bench(t, newBook(poll("p", 1)), func(b *running) {
 		gate := make(chan struct{})
-		b.book.set(func(k *book) { k.gate, k.parking = gate, errDisk })
+		b.book.set(func(k *book) { k.gate, k.fails["park"] = gate, errDisk })
 		var answers []<-chan error
 		for n := range 10 {
 			answers = append(answers, b.castLater(cast(1, n, 1<<40)))
@@ -113,7 +112,7 @@ func TestARoundIsClosedAndMadeFinalAtItsTimeByItself(t *testing.T) {
 	d := poll("p", 1)
 	bench(t, newBook(), func(b *running) {
 		d.Closes = time.Now().Add(time.Hour + time.Millisecond)
-		b.book.set(func(k *book) { k.polls = []popeye.Definition{d} })
+		b.book.define(d)
 		b.sync()
 		b.wantAccepted(cast(1, 7, 1))
 		b.book.set(func(k *book) { k.done = nil })
@@ -136,7 +135,7 @@ func TestAClosingTimeJustAnnouncedIsKept(t *testing.T) {
 	bench(t, newBook(), func(b *running) {
 		d := poll("p", 1)
 		d.Closes = time.Now().Add(300 * time.Millisecond)
-		b.book.set(func(k *book) { k.polls = []popeye.Definition{d} })
+		b.book.define(d)
 		b.sync()
 		<-time.After(300 * time.Millisecond)
 		synctest.Wait()
@@ -204,7 +203,7 @@ func TestARoundIsMadeFinalOnlyAfterItsLastVoteIsRecorded(t *testing.T) {
 
 func TestASealThatCannotBeFollowedYetIsTriedAgain(t *testing.T) {
 	bench(t, newBook(poll("p", 1)), func(b *running) {
-		b.book.set(func(k *book) { k.unready = errDisk })
+		b.book.set(func(k *book) { k.fails["finalise"] = errDisk })
 		if err := b.book.Close(b.Context(), 1); err != nil {
 			b.Fatalf("close: %v", err)
 		}
@@ -213,7 +212,7 @@ func TestASealThatCannotBeFollowedYetIsTriedAgain(t *testing.T) {
 		if s := b.book.state(); s != popeye.Closed {
 			b.Fatalf("the round is %s, want closed", s)
 		}
-		b.book.set(func(k *book) { k.unready = nil })
+		b.book.set(func(k *book) { k.fails["finalise"] = nil })
 		<-time.After(10 * time.Second)
 		if s := b.book.state(); s != popeye.Final {
 			b.Errorf("the round is %s, want final", s)
@@ -225,7 +224,7 @@ func TestTheSealOfADeletedPollIsDoneWith(t *testing.T) {
 	d := poll("p", 1)
 	d.State = popeye.Closed
 	bench(t, newBook(), func(b *running) {
-		if err := b.queue.Publish(b.Context(), []popeye.Definition{d}); err != nil {
+		if err := b.queue.Publish(b.Context(), popeye.NewCatalog(1, []popeye.Definition{d})); err != nil {
 			b.Fatalf("publish: %v", err)
 		}
 		synctest.Wait()
@@ -237,12 +236,14 @@ func TestTheSealOfADeletedPollIsDoneWith(t *testing.T) {
 
 func TestAfterSyncCastsAreTakenByWhatTheStoreHolds(t *testing.T) {
 	bench(t, newBook(poll("p", 1)), func(b *running) {
-		b.book.set(func(k *book) { k.polls, k.done = append(k.polls, poll("q", 2)), nil })
+		b.book.define(poll("p", 1), poll("q", 2))
+		b.book.set(func(k *book) { k.done = nil })
 		b.sync()
 		b.wantLog("ring q")
 		b.wantAccepted(cast(2, 7, 1))
 
-		b.book.set(func(k *book) { k.polls, k.done = k.polls[1:], nil })
+		b.book.define(poll("q", 2))
+		b.book.set(func(k *book) { k.done = nil })
 		b.sync()
 		b.wantLog("ring p")
 		if _, err := b.queue.Enqueue(b.Context(), cast(1, 7, 1)); !errors.Is(err, popeye.ErrNotFound) {
@@ -256,7 +257,7 @@ func TestAfterSyncCastsAreTakenByWhatTheStoreHolds(t *testing.T) {
 
 func TestAChangeThatNobodyAnnouncesIsFoundWithinTwoSeconds(t *testing.T) {
 	bench(t, newBook(), func(b *running) {
-		b.book.set(func(k *book) { k.polls = []popeye.Definition{poll("p", 1)} })
+		b.book.define(poll("p", 1))
 		<-time.After(2 * time.Second)
 		synctest.Wait()
 		b.wantAccepted(cast(1, 7, 1))
@@ -322,7 +323,7 @@ func TestMetricsNameNobodyAndNothingChosen(t *testing.T) {
 			}
 			for _, m := range f.GetMetric() {
 				for _, l := range m.GetLabel() {
-					if l.GetName() != "op" {
+					if l.GetName() != "op" && l.GetName() != "place" {
 						b.Errorf("%s has a label %s", f.GetName(), l.GetName())
 					}
 				}
