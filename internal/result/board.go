@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	// readTimeout bounds one reading of a tally.
+	// readTimeout bounds one reading of the store.
 	readTimeout = 5 * time.Second
 	// retryReading is the time between two attempts where reading fails.
 	retryReading = time.Second
+	// readAgain is the time between two readings where no bell will ring.
+	readAgain = time.Second
 )
 
 // board is one poll's result as this process knows it, and those who look at
@@ -27,8 +29,9 @@ type board struct {
 
 	// dirty: the bell has rung since the last reading.
 	dirty atomic.Bool
-	// bell wakes the publisher. Capacity 1: rings merge.
-	bell chan struct{}
+	// bell wakes the publisher to look for a new result, freshness to tell the
+	// viewers how fresh theirs is. Capacity 1: rings merge.
+	bell, freshness chan struct{}
 	// start starts the publisher with the first viewer.
 	start sync.Once
 	// gone is closed when the poll was deleted.
@@ -37,18 +40,25 @@ type board struct {
 	audiences []*audience
 	next      atomic.Uint64
 
-	mu sync.Mutex
-	// last is what was read last, nil before the first time and after the poll
-	// was deleted. Its version never falls.
+	// reading is held while the store is read: one reading serves all.
+	reading sync.Mutex
+	mu      sync.Mutex
+	// last is what was read last. Its version never falls.
 	last *snapshot
 	// failing is since when the store could not be read, zero when it could.
 	failing time.Time
-	// tried is when it was tried last, while it cannot be read.
-	tried time.Time
+	// tried is when it was tried last, while it cannot be read, and read when that
+	// went well last.
+	tried, read time.Time
 }
 
-func newBoard(role *Result, poll string) *board {
-	b := &board{role: role, poll: poll, bell: make(chan struct{}, 1), gone: make(chan struct{})}
+// newBoard returns a board on which first, of which nobody knows how old it is,
+// is the result until the store is read again.
+func newBoard(role *Result, poll string, first *snapshot) *board {
+	b := &board{
+		role: role, poll: poll, last: first, read: role.cfg.Now(),
+		bell: make(chan struct{}, 1), freshness: make(chan struct{}, 1), gone: make(chan struct{}),
+	}
 	b.dirty.Store(true)
 	for range runtime.GOMAXPROCS(0) {
 		b.audiences = append(b.audiences, &audience{role: role, viewers: map[*viewer]struct{}{}, ended: role.isEnded()})
@@ -70,61 +80,111 @@ func (b *board) wake() {
 	}
 }
 
-// current returns the result with everything in it that rang before the call.
-// While the store cannot be read it returns the last one known, if any.
-func (b *board) current(ctx context.Context) (*snapshot, error) {
+// tell makes the publisher tell the viewers how fresh the result is, and look
+// for a new one before. It never blocks.
+func (b *board) tell() {
+	select {
+	case b.freshness <- struct{}{}:
+	default:
+	}
+}
+
+// retry is tell for a board whose store answers again: it is read at once.
+func (b *board) retry() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.tried = time.Time{}
+	b.mu.Unlock()
+	b.tell()
+}
+
+// current returns the result with everything in it that rang before the call.
+// While the store cannot be read it returns the last one known. It fails with
+// popeye.ErrNotFound only: the poll was deleted.
+func (b *board) current(ctx context.Context) (*snapshot, error) {
+	if last := b.whileFailing(); last != nil {
+		return last, nil
+	}
+	b.reading.Lock()
+	defer b.reading.Unlock()
 	switch {
 	case b.isGone():
 		return nil, popeye.ErrNotFound
-	case !b.failing.IsZero() && b.role.cfg.Now().Sub(b.tried) < retryReading:
-		return b.last, nil // one attempt at a time serves all
-	case !b.dirty.Swap(false):
-		return b.last, nil
+	case !b.dirty.Swap(false) && !b.awaitsReceipts():
+		return b.known(), nil
 	}
-	next, err := b.fetch(ctx)
+	// What is read is for all: it goes on when the one who asked has left.
+	next, err := b.role.read(context.WithoutCancel(ctx), b.poll)
 	switch {
 	case errors.Is(err, popeye.ErrNotFound):
 		b.forget()
 		return nil, err
 	case err != nil:
-		return b.fail(ctx, err)
+		return b.fail(ctx, err), nil
 	}
+	return b.take(next), nil
+}
+
+// whileFailing returns the last result known while the store cannot be read. It
+// returns nil to one caller a second, who is to try again: nobody else waits for
+// a store that does not answer.
+func (b *board) whileFailing() *snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.role.cfg.Now()
+	if b.failing.IsZero() || b.isGone() {
+		return nil
+	}
+	if now.Sub(b.tried) < retryReading {
+		return b.last
+	}
+	b.tried = now
+	return nil
+}
+
+// known returns the result that was read last.
+func (b *board) known() *snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
+
+// take makes next, which was just read, the result, and returns what that is
+// now.
+func (b *board) take(next *snapshot) *snapshot {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !b.failing.IsZero() {
 		b.failing = time.Time{}
-		b.wake() // it may be the publisher who could not read
+		b.tell() // it may be the publisher who could not read
 	}
-	if b.last == nil || next.tally.Version > b.last.tally.Version {
+	b.read = b.role.cfg.Now()
+	if next.tally.Version > b.last.tally.Version {
 		b.last = next
 	}
-	return b.last, nil
+	return b.last
+}
+
+// awaitsReceipts reports whether the result is final, and whoever looks should
+// see whether its list of receipts is there by now: no bell rings for that.
+func (b *board) awaitsReceipts() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := &b.last.tally
+	return t.State == popeye.Final && t.ReceiptsHash == "" && b.role.cfg.Now().Sub(b.read) >= readAgain
 }
 
 // fail notes that the store cannot be read, and returns the last result known.
-func (b *board) fail(ctx context.Context, err error) (*snapshot, error) {
+func (b *board) fail(ctx context.Context, err error) *snapshot {
 	b.dirty.Store(true)
-	if b.last == nil {
-		return nil, err
-	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.tried = b.role.cfg.Now()
 	if b.failing.IsZero() {
-		b.failing = b.role.cfg.Now()
+		b.failing = b.tried
 		b.role.cfg.Log.WarnContext(ctx, "the result cannot be read", "poll", b.poll, "error", err)
+		b.tell()
 	}
-	return b.last, nil
-}
-
-// fetch reads the store. What it reads is for all: it goes on when the one who
-// asked has left.
-func (b *board) fetch(ctx context.Context) (*snapshot, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
-	defer cancel()
-	tally, err := b.role.cfg.Store.Tally(ctx, b.poll)
-	if err != nil {
-		return nil, err
-	}
-	return newSnapshot(tally)
+	return b.last
 }
 
 // forget is for a poll that was deleted: its viewers are told so, and the next
@@ -146,14 +206,21 @@ func (b *board) isGone() bool {
 	}
 }
 
-// stale returns for how long the store could not be read.
+// stale returns for how long votes may be missing: the store could not be read,
+// or is behind the queue. It is zero, or a second at least.
 func (b *board) stale() time.Duration {
 	b.mu.Lock()
+	failing := b.failing
+	b.mu.Unlock()
+	now := b.role.cfg.Now()
+	return max(staleSince(failing, now), b.role.fresh.stale(now))
+}
+
+// isFailing reports whether the store could not be read the last time.
+func (b *board) isFailing() bool {
+	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.failing.IsZero() {
-		return 0
-	}
-	return b.role.cfg.Now().Sub(b.failing)
+	return !b.failing.IsZero()
 }
 
 // join lets v see the poll, from s on. It returns false when that has ended, or
@@ -182,6 +249,8 @@ func (b *board) publish() {
 			return
 		case <-heartbeat.C:
 			b.beat()
+		case <-b.freshness:
+			b.beat()
 		case <-b.bell:
 			if b.update() {
 				b.pause(b.role.cfg.Interval)
@@ -199,7 +268,7 @@ func (b *board) update() bool { return b.isWatched() && b.send() }
 func (b *board) send() bool {
 	next, err := b.current(context.Background())
 	if err != nil {
-		return false // told, and tried again with the next heartbeat
+		return false // the poll is gone, and its viewers were told
 	}
 	isNew := false
 	for _, sent := range b.all(func(a *audience) bool { return a.show(next) }) {

@@ -20,8 +20,9 @@ import (
 
 // counter is a store of one poll whose total is its version.
 type counter struct {
-	mu           sync.Mutex
-	total, reads int64
+	mu                  sync.Mutex
+	total, reads, looks int64
+	lag                 time.Duration
 }
 
 func (c *counter) Tally(context.Context, string) (popeye.Tally, error) {
@@ -31,10 +32,35 @@ func (c *counter) Tally(context.Context, string) (popeye.Tally, error) {
 	return popeye.Tally{Version: c.total, Total: c.total}, nil
 }
 
+func (*counter) Find(context.Context, string) (popeye.Finding, error) {
+	return popeye.Finding{}, popeye.ErrNotFound
+}
+
+func (*counter) Receipts(context.Context, string, func(string) error) error { return popeye.ErrExists }
+
+func (c *counter) Lag(context.Context) (time.Duration, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.looks++
+	return c.lag, nil
+}
+
 func (c *counter) readings() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.reads
+}
+
+func (c *counter) lookings() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.looks
+}
+
+func (c *counter) fallBehind(lag time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lag = lag
 }
 
 func (c *counter) vote(b *board) {
@@ -179,6 +205,43 @@ func TestViewerThatMissedFramesReadsTheNewest(t *testing.T) {
 		// The kernel had the first of them already, so to say.
 		if first, second := r.version(), r.version(); first != 2 || second != store.total {
 			t.Errorf("got versions %d and %d, want 2 and the newest, %d", first, second, store.total)
+		}
+	})
+}
+
+// silence is a bell that nobody rings.
+type silence struct{}
+
+func (silence) Listen(ctx context.Context, _ func(string)) error {
+	<-ctx.Done()
+	return nil
+}
+
+func TestStoreIsAskedOnceASecondHowFarBehindItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, r, store := watched(t)
+		b.role.cfg.Bell = silence{}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- b.role.Run(ctx) }()
+		for range 100 { // however many come
+			b.stale()
+			time.Sleep(100 * time.Millisecond) // of the bubble's clock
+		}
+		if looks := store.lookings(); looks < 9 || looks > 11 {
+			t.Errorf("it was asked %d times in ten seconds", looks)
+		}
+		store.fallBehind(time.Minute)
+		begin := time.Now()
+		for b.stale() == 0 {
+			r.version()
+		}
+		if took := time.Since(begin); took > lookEvery {
+			t.Errorf("the viewers were told after %s", took)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,14 @@ type table struct {
 	tallies map[string]popeye.Tally
 	err     error
 	reads   int
+
+	findings map[string]popeye.Finding // by receipt
+	// receipts is the length of the final list. At its end it waits for pause, if
+	// there is one, and fails with cut.
+	receipts int
+	pause    chan struct{}
+	cut      error
+	lag      time.Duration
 }
 
 func (s *table) Tally(_ context.Context, poll string) (popeye.Tally, error) {
@@ -42,6 +51,60 @@ func (s *table) Tally(_ context.Context, poll string) (popeye.Tally, error) {
 		return popeye.Tally{}, popeye.ErrNotFound
 	}
 	return t, nil
+}
+
+// Find knows the receipts that the test has set.
+func (s *table) Find(_ context.Context, receipt string) (popeye.Finding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f, ok := s.findings[receipt]
+	switch {
+	case s.err != nil:
+		return popeye.Finding{}, s.err
+	case !ok:
+		return popeye.Finding{}, popeye.ErrNotFound
+	}
+	return f, nil
+}
+
+// Receipts gives what the test has set, and then fails as it wants.
+func (s *table) Receipts(ctx context.Context, poll string, do func(string) error) error {
+	t, err := s.Tally(ctx, poll)
+	if err != nil {
+		return err
+	}
+	if t.State != popeye.Final {
+		return fmt.Errorf("list the receipts of %s: not final yet: %w", poll, popeye.ErrExists)
+	}
+	for _, receipt := range receiptsOf(s.receipts) {
+		if err := do(receipt); err != nil {
+			return err
+		}
+	}
+	if s.pause != nil {
+		select {
+		case <-s.pause:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.cut
+}
+
+// receiptsOf returns the final list of so many voters.
+func receiptsOf(voters int) []string {
+	var all []string
+	for i := range voters {
+		all = append(all, popeye.Voter{8: byte(i >> 8), 9: byte(i)}.Receipt())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (s *table) Lag(context.Context) (time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lag, s.err
 }
 
 // passes lets everybody in who shows the header Pass.
@@ -59,7 +122,21 @@ type house struct {
 	server *httptest.Server
 }
 
+// newHouse returns a house whose role has read the poll, and hears the bell.
 func newHouse(t *testing.T, change func(*result.Config)) *house {
+	t.Helper()
+	h := newStore(t).open(change)
+	// The role hears the bell once a ring moves what it shows, and has shown before.
+	h.get("/api/v1/results/p")
+	h.eventually("the role listens", func() bool {
+		h.set(func(t *popeye.Tally) { t.Version++ })
+		return h.get("/api/v1/results/p").version() == h.version()
+	})
+	return h
+}
+
+// newStore returns a house that does not serve yet: a store, and its bell.
+func newStore(t *testing.T) *house {
 	t.Helper()
 	poll := popeye.Poll{
 		ID: "p", Question: "Which?",
@@ -69,7 +146,15 @@ func newHouse(t *testing.T, change func(*result.Config)) *house {
 		Definition: popeye.Definition{Poll: poll.WithDefaults(), Round: 1, State: popeye.Open},
 		Version:    1, Votes: []int64{0, 0},
 	}
-	h := &house{t: t, store: &table{tallies: map[string]popeye.Tally{"p": first}}, bell: memory.NewBell()}
+	return &house{t: t, store: &table{tallies: map[string]popeye.Tally{"p": first}}, bell: memory.NewBell()}
+}
+
+// open returns a house that serves from the store of h: another replica, as it
+// were.
+func (h *house) open(change func(*result.Config)) *house {
+	t := h.t
+	t.Helper()
+	h = &house{t: t, store: h.store, bell: h.bell}
 	pages, err := web.NewPages()
 	if err != nil {
 		t.Fatal(err)
@@ -95,13 +180,21 @@ func newHouse(t *testing.T, change func(*result.Config)) *house {
 		h.End()
 		h.server.Close()
 	})
-	// The role hears the bell once a ring moves what it shows, and has shown before.
-	h.get("/api/v1/results/p")
-	h.eventually("the role listens", func() bool {
-		h.set(func(t *popeye.Tally) { t.Version++ })
-		return h.get("/api/v1/results/p").version() == h.version()
-	})
 	return h
+}
+
+// fail makes the store fail with err, nil: work again.
+func (h *house) fail(err error) {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	h.store.err = err
+}
+
+// lag makes the store so far behind the queue.
+func (h *house) lag(lag time.Duration) {
+	h.store.mu.Lock()
+	defer h.store.mu.Unlock()
+	h.store.lag = lag
 }
 
 func (h *house) reads() int {
@@ -163,10 +256,10 @@ type answer struct {
 	body   string
 }
 
-// ask sends a GET with the headers, which come in pairs.
-func (h *house) ask(path string, headers []string) *http.Response {
+// ask sends a request with the headers, which come in pairs.
+func (h *house) ask(method, path, body string, headers ...string) *http.Response {
 	h.t.Helper()
-	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, h.server.URL+path, nil)
+	r, err := http.NewRequestWithContext(h.t.Context(), method, h.server.URL+path, strings.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -182,13 +275,27 @@ func (h *house) ask(path string, headers []string) *http.Response {
 
 func (h *house) get(path string, headers ...string) answer {
 	h.t.Helper()
-	response := h.ask(path, headers)
+	return h.send(http.MethodGet, path, "", headers...)
+}
+
+// beginList asks for the list of receipts, to be read piece by piece.
+func (h *house) beginList() io.Reader {
+	h.t.Helper()
+	response := h.ask(http.MethodGet, list, "")
+	h.t.Cleanup(func() { _ = response.Body.Close() })
+	return response.Body
+}
+
+// send sends a request and reads the answer to its end.
+func (h *house) send(method, path, body string, headers ...string) answer {
+	h.t.Helper()
+	response := h.ask(method, path, body, headers...)
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
+	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return answer{h.t, response.StatusCode, response.Header, string(body)}
+	return answer{h.t, response.StatusCode, response.Header, string(text)}
 }
 
 func (a answer) version() int64 {
@@ -204,6 +311,8 @@ type viewer struct {
 	t        *testing.T
 	response *http.Response
 	lines    *bufio.Scanner
+	// opening is what came before the first frame.
+	opening event
 }
 
 type event struct {
@@ -213,7 +322,7 @@ type event struct {
 
 func (h *house) watch(headers ...string) *viewer {
 	h.t.Helper()
-	response := h.ask("/api/v1/results/p/stream", headers)
+	response := h.ask(http.MethodGet, "/api/v1/results/p/stream", "", headers...)
 	h.t.Cleanup(func() { _ = response.Body.Close() })
 	if response.StatusCode != http.StatusOK {
 		h.t.Fatalf("the stream answers %d", response.StatusCode)
@@ -223,8 +332,9 @@ func (h *house) watch(headers ...string) *viewer {
 	}
 	v := &viewer{t: h.t, response: response, lines: bufio.NewScanner(response.Body)}
 	v.lines.Buffer(nil, 1<<20)
-	if e, ok := v.next(); !ok || e.retry == "" {
-		h.t.Fatalf("the stream begins with %+v, %v; want its retry time", e, ok)
+	var ok bool
+	if v.opening, ok = v.next(); !ok || v.opening.retry == "" {
+		h.t.Fatalf("the stream begins with %+v, %v; want its retry time", v.opening, ok)
 	}
 	return v
 }

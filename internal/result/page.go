@@ -39,6 +39,7 @@ func (s *Result) showPage(w http.ResponseWriter, b *board, current *snapshot, re
 		Assets: assets, Tally: t, Now: s.cfg.Now(), Stale: b.stale(), VoteURL: "/p/" + t.ID,
 		StreamURL: "/api/v1/results/" + t.ID + "/stream", DataURL: "/api/v1/results/" + t.ID,
 		CSVURL: "/r/" + t.ID + ".csv", JSONURL: "/r/" + t.ID + ".json",
+		ReceiptsURL: receiptsURL(t.ID), ListURL: listURL(t.ID),
 	}
 	if refused == nil {
 		s.cfg.Pages.Result(w, http.StatusOK, view)

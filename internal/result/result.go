@@ -24,6 +24,16 @@ type Store interface {
 	// Tally returns a poll's result, at a cost that does not depend on the number
 	// of votes. It fails with popeye.ErrNotFound.
 	Tally(ctx context.Context, poll string) (popeye.Tally, error)
+	// Find tells what became of the vote with this receipt. It fails with
+	// popeye.ErrNotFound.
+	Find(ctx context.Context, receipt string) (popeye.Finding, error)
+	// Receipts calls do with the receipt of every vote counted in a final result,
+	// sorted. It fails with popeye.ErrNotFound, with popeye.ErrExists while the
+	// result is not final, or with what do fails with.
+	Receipts(ctx context.Context, poll string, do func(receipt string) error) error
+	// Lag returns for how long votes may have been waiting that are not in the
+	// tallies; zero when there are none.
+	Lag(ctx context.Context) (time.Duration, error)
 }
 
 // Bell tells which polls' results have changed.
@@ -41,8 +51,10 @@ type Passes interface {
 
 // Config is what the role needs.
 type Config struct {
-	Store  Store
-	Bell   Bell
+	Store Store
+	Bell  Bell
+	// Passes may be nil. Nobody has a pass then, and what is shown after one's vote
+	// is shown after the close.
 	Passes Passes
 	Pages  *web.Pages
 	// MaxViewers bounds the open streams; more are answered 503.
@@ -68,6 +80,10 @@ type Result struct {
 	mu     sync.RWMutex
 	boards map[string]*board // by poll
 
+	fresh freshness
+	// lists bounds how many lists of receipts are read at a time.
+	lists chan struct{}
+
 	viewers atomic.Int64
 	frames  prometheus.Counter
 
@@ -87,6 +103,7 @@ func New(cfg Config) *Result {
 		cfg:    cfg,
 		mux:    web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
 		boards: map[string]*board{},
+		lists:  make(chan struct{}, maxLists),
 		ended:  make(chan struct{}),
 		frames: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "popeye_result_frames_total",
@@ -96,7 +113,10 @@ func New(cfg Config) *Result {
 	cfg.Metrics.MustRegister(s.frames, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "popeye_result_viewers",
 		Help: "Streams that are open.",
-	}, func() float64 { return float64(s.viewers.Load()) }))
+	}, func() float64 { return float64(s.viewers.Load()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "popeye_result_stale_seconds",
+		Help: "For how long votes may be missing in what is shown.",
+	}, func() float64 { return s.fresh.stale(s.cfg.Now()).Seconds() }))
 	s.routes()
 	return s
 }
@@ -107,19 +127,32 @@ func (s *Result) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 func (s *Result) routes() {
 	s.mux.Render("/api/", web.RenderJSON)
 	s.mux.Handle("GET /r/{poll}", s.page)
+	// Not "receipts": that pattern and the one of the assets would overlap.
+	s.mux.Handle("GET /r/{poll}/{page}", s.receiptsPage)
+	s.mux.Handle("POST /r/{poll}/receipts", s.lookUp)
 	s.mux.Handle("GET /api/v1/results/{poll}", s.show)
 	s.mux.Handle("GET /api/v1/results/{poll}/stream", s.stream)
-	s.mux.Mount("GET "+assets, s.cfg.Pages.Assets(assets))
+	s.mux.Handle("GET /api/v1/results/{poll}/receipts", s.list)
+	s.mux.Handle("GET /api/v1/receipts/{receipt}", s.receipt)
+	s.mux.Mount("GET "+assets+"{file}", s.cfg.Pages.Assets(assets))
 }
 
-// Run listens to the bell until ctx is done.
+// Run listens to the bell, and looks how fresh the store is, until ctx is done.
 func (s *Result) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watch(ctx) })
+	defer watching.Wait()
+	defer stop()
 	return s.cfg.Bell.Listen(ctx, func(poll string) {
 		for _, b := range s.concerned(poll) {
 			b.ring()
 		}
 	})
 }
+
+// Ready returns nil once the store has answered.
+func (s *Result) Ready() error { return s.fresh.ready() }
 
 // End ends the streams, and returns when they are gone. It may be called again.
 func (s *Result) End() {
@@ -156,12 +189,13 @@ func (s *Result) known(poll string) *board {
 func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, error) {
 	b := s.known(poll)
 	if b == nil {
-		if err := s.exists(ctx, poll); err != nil {
-			return nil, nil, err
+		first, err := s.read(ctx, poll)
+		if err != nil {
+			return nil, nil, away(err)
 		}
 		s.mu.Lock()
 		if b = s.boards[poll]; b == nil {
-			b = newBoard(s, poll)
+			b = newBoard(s, poll, first)
 			s.boards[poll] = b
 		}
 		s.mu.Unlock()
@@ -170,11 +204,15 @@ func (s *Result) board(ctx context.Context, poll string) (*board, *snapshot, err
 	return b, current, err
 }
 
-func (s *Result) exists(ctx context.Context, poll string) error {
+// read reads a poll's result from the store.
+func (s *Result) read(ctx context.Context, poll string) (*snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	_, err := s.cfg.Store.Tally(ctx, poll)
-	return err
+	tally, err := s.cfg.Store.Tally(ctx, poll)
+	if err != nil {
+		return nil, err
+	}
+	return newSnapshot(tally)
 }
 
 // forget drops a board whose poll is gone.
@@ -193,53 +231,5 @@ func (s *Result) isEnded() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// show is GET /api/v1/results/{poll}.
-func (s *Result) show(w http.ResponseWriter, r *http.Request) error {
-	_, current, err := s.board(r.Context(), r.PathValue("poll"))
-	if err != nil {
-		return err
-	}
-	if err := s.mayShow(r, current); err != nil {
-		return err
-	}
-	// Private unless everybody may see it; no-cache in any case: ask each time,
-	// and get 304 when nothing has changed.
-	w.Header().Set("Cache-Control", "no-cache")
-	if current.tally.Results != popeye.Always {
-		w.Header().Set("Cache-Control", "private, no-cache")
-	}
-	w.Header().Set("Etag", current.etag)
-	if web.MatchesETag(r, current.etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return nil
-	}
-	w.Header().Set("Content-Type", "application/json")
-	// A client that is gone is not an error.
-	_, _ = w.Write(current.json)
-	return nil
-}
-
-// Why a result is not shown.
-const (
-	hiddenUntilVote  = "The result is shown to those who have voted."
-	hiddenUntilClose = "The result is shown when the poll is closed."
-)
-
-// mayShow returns the problem 403 when the poll does not show its result to
-// this client, or not yet.
-func (s *Result) mayShow(r *http.Request, current *snapshot) error {
-	t := current.tally
-	switch {
-	case t.IsPublic(s.cfg.Now()):
-		return nil
-	case t.Results == popeye.AfterClose:
-		return web.NewProblem(http.StatusForbidden, hiddenUntilClose)
-	case s.cfg.Passes.HasPass(r, &t.Definition):
-		return nil
-	default:
-		return web.NewProblem(http.StatusForbidden, hiddenUntilVote)
 	}
 }

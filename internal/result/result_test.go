@@ -171,9 +171,7 @@ func TestStoreThatIsAwayIsSaidAndHeals(t *testing.T) {
 	})
 	v := h.watch()
 	known := v.frame()
-	h.store.mu.Lock()
-	h.store.err = errors.New("away")
-	h.store.mu.Unlock()
+	h.fail(errors.New("away"))
 	h.ring()
 	for {
 		if e, ok := v.next(); !ok {

@@ -45,10 +45,13 @@ func frameOf(event, id string, data []byte) []byte {
 }
 
 // beat returns the comment of a heartbeat: whether what was shown is fresh, or
-// for how long the store could not be read.
+// for how long votes may be missing in it.
 func beat(stale time.Duration) []byte {
 	if stale > 0 {
-		return []byte(": stale " + strconv.Itoa(int(stale/time.Second)) + "\n\n")
+		return []byte(": stale " + strconv.FormatInt(seconds(stale), 10) + "\n\n")
 	}
 	return []byte(": fresh\n\n")
 }
+
+// seconds returns d in whole seconds.
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
