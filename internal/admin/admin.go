@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"popeye"
@@ -20,8 +22,8 @@ import (
 
 // Register is where polls are kept.
 type Register interface {
-	// Definitions returns all polls in their current rounds.
-	Definitions(ctx context.Context) ([]popeye.Definition, error)
+	// Catalog returns all polls in their current rounds.
+	Catalog(ctx context.Context) (*popeye.Catalog, error)
 	// Apply creates a poll in state s, or updates it. It fails with
 	// popeye.ErrExists when votes would lose their meaning.
 	Apply(ctx context.Context, p popeye.Poll, s popeye.State) (d popeye.Definition, created bool, err error)
@@ -37,12 +39,17 @@ type Rounds interface {
 	Open(ctx context.Context, poll string) (popeye.Definition, error)
 	// Close closes a round.
 	Close(ctx context.Context, round int64) error
+	// Declare makes the closed round of a poll final and incomplete. It changes
+	// nothing that is final, and fails with popeye.ErrExists where the round is not
+	// closed.
+	Declare(ctx context.Context, poll string) (popeye.Definition, error)
 }
 
 // Config is what the role needs.
 type Config struct {
 	Register Register
 	Rounds   Rounds
+	Parking  Parking
 	// Token is what a request must bear.
 	Token string
 	// Changed is called after each change of a poll, before the answer. Where all
@@ -61,7 +68,15 @@ type Admin struct {
 	token [sha256.Size]byte
 	// patching makes reading, merging and writing a definition one step.
 	patching sync.Mutex
+
+	// answered: the register has answered at least once. asking is held while it is
+	// asked whether it does.
+	answered atomic.Bool
+	asking   sync.Mutex
 }
+
+// askTimeout bounds one question to a register that may be away.
+const askTimeout = 2 * time.Second
 
 // New returns the role, ready to serve.
 func New(cfg Config) *Admin {
@@ -72,11 +87,33 @@ func New(cfg Config) *Admin {
 	a.handle("PATCH /admin/api/v1/polls/{poll}", a.patch)
 	a.handle("DELETE /admin/api/v1/polls/{poll}", a.remove)
 	a.handle("GET /admin/api/v1/polls/{poll}/results", a.results)
+	a.handle("GET /admin/api/v1/parked", a.parked)
+	a.handle("POST /admin/api/v1/parked/{round}/retry", a.retry)
+	a.handle("DELETE /admin/api/v1/parked/{round}", a.drop)
 	return a
 }
 
 // ServeHTTP answers a request to the role's addresses.
 func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Ready returns nil once the register has answered. Until then it asks it, for
+// two seconds at most, one caller at a time.
+func (a *Admin) Ready() error {
+	if a.answered.Load() {
+		return nil
+	}
+	if !a.asking.TryLock() {
+		return errors.New("waiting for the database")
+	}
+	defer a.asking.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	if _, err := a.cfg.Register.Catalog(ctx); err != nil {
+		return fmt.Errorf("waiting for the database: %w", err)
+	}
+	a.answered.Store(true)
+	return nil
+}
 
 // handle routes pattern to h for those who bear the token.
 func (a *Admin) handle(pattern string, h web.Handler) {
@@ -92,13 +129,13 @@ func (a *Admin) handle(pattern string, h web.Handler) {
 }
 
 func (a *Admin) list(w http.ResponseWriter, r *http.Request) error {
-	all, err := a.cfg.Register.Definitions(r.Context())
+	catalog, err := a.cfg.Register.Catalog(r.Context())
 	if err != nil {
 		return err
 	}
 	polls := []web.Definition{}
-	for i := range all {
-		polls = append(polls, web.NewDefinition(&all[i], a.cfg.Now()))
+	for _, d := range catalog.All() {
+		polls = append(polls, web.NewDefinition(d, a.cfg.Now()))
 	}
 	web.JSON(w, http.StatusOK, map[string]any{"polls": polls})
 	return nil
@@ -106,11 +143,11 @@ func (a *Admin) list(w http.ResponseWriter, r *http.Request) error {
 
 // find returns the definition that the request's path names.
 func (a *Admin) find(r *http.Request) (*popeye.Definition, error) {
-	all, err := a.cfg.Register.Definitions(r.Context())
+	catalog, err := a.cfg.Register.Catalog(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	if d := popeye.NewCatalog(all).Find(r.PathValue("poll")); d != nil {
+	if d := catalog.Find(r.PathValue("poll")); d != nil {
 		return d, nil
 	}
 	return nil, popeye.ErrNotFound
@@ -132,6 +169,8 @@ type definition struct {
 	State   popeye.State    `json:"state"`
 	Round   json.RawMessage `json:"round"`
 	Version json.RawMessage `json:"version"`
+	// Incomplete comes with a result that was declared final.
+	Incomplete json.RawMessage `json:"incomplete"`
 }
 
 // apply is POST /admin/api/v1/polls: create, or make it so.
@@ -206,12 +245,9 @@ func (a *Admin) remove(w http.ResponseWriter, r *http.Request) error {
 
 // results is the export for organisers, who may see it at any time.
 func (a *Admin) results(w http.ResponseWriter, r *http.Request) error {
-	format := r.FormValue("format")
-	if format == "" {
-		format = "json"
-	}
-	if format != "csv" && format != "json" {
-		return web.NewProblem(http.StatusBadRequest, "A result is exported as format=csv or format=json.")
+	format, err := web.ExportFormat(r, "json")
+	if err != nil {
+		return err
 	}
 	tally, err := a.cfg.Register.Tally(r.Context(), r.PathValue("poll"))
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 )
 
 // patch is PATCH /admin/api/v1/polls/{poll}: a JSON merge patch (RFC 7396) of the
-// definition, and with "state" the order to open or to close.
+// definition, and with "state" the order to open, to close, or to declare final.
 func (a *Admin) patch(w http.ResponseWriter, r *http.Request) error {
 	var changes map[string]json.RawMessage
 	if err := web.ReadJSON(w, r, &changes, true); err != nil {
@@ -25,7 +25,7 @@ func (a *Admin) patch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, answered := range []string{"state", "round", "version"} {
+	for _, answered := range []string{"state", "round", "version", "incomplete"} {
 		delete(changes, answered) // not of the definition; they may come back as they were sent
 	}
 	a.patching.Lock()
@@ -52,8 +52,9 @@ func orderOf(changes map[string]json.RawMessage) (popeye.State, error) {
 	if !ok {
 		return order, nil
 	}
-	if err := json.Unmarshal(text, &order); err != nil || order != popeye.Open && order != popeye.Closed {
-		return order, &popeye.InvalidError{Field: "state", Reason: "must be open or closed"}
+	err := json.Unmarshal(text, &order)
+	if err != nil || !slices.Contains([]popeye.State{popeye.Open, popeye.Closed, popeye.Final}, order) {
+		return order, &popeye.InvalidError{Field: "state", Reason: "must be open, closed or final"}
 	}
 	return order, nil
 }
@@ -69,9 +70,23 @@ func (a *Admin) obey(ctx context.Context, d *popeye.Definition, order popeye.Sta
 		}
 		tally, err := a.cfg.Register.Tally(ctx, d.ID)
 		return &tally.Definition, err
+	case popeye.Final:
+		return a.declare(ctx, d.ID)
 	default:
 		return d, nil
 	}
+}
+
+// declare makes a closed poll final though votes may be missing: the organiser's
+// last resort where queue servers are lost. Whatever else closes becomes final by
+// itself.
+func (a *Admin) declare(ctx context.Context, poll string) (*popeye.Definition, error) {
+	d, err := a.cfg.Rounds.Declare(ctx, poll)
+	if errors.Is(err, popeye.ErrExists) {
+		return nil, web.NewProblem(http.StatusConflict, "Only a closed poll can be declared final. Close it first: it becomes final by itself "+
+			"once everything acknowledged is counted, unless servers are lost that votes were on.")
+	}
+	return &d, err
 }
 
 // merge applies the changes to the definition of d.

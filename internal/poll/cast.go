@@ -54,7 +54,7 @@ func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition
 	if d.StateAt(p.cfg.Now()) != popeye.Open {
 		return v, popeye.ErrClosed
 	}
-	if b.after < 0 || b.after > popeye.NewStamp(p.cfg.Now().Add(clockSlack), 0) {
+	if b.after < 0 || b.after > popeye.NewStamp(p.cfg.Now().Add(clockSlack), 0, 0) {
 		return v, web.NewProblem(http.StatusUnprocessableEntity, `"after" is not the stamp of a vote.`)
 	}
 	choices, err := d.Choose(b.choices)
@@ -79,7 +79,7 @@ func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, sou
 	ctx, cancel := context.WithTimeout(r.Context(), p.cfg.Timeout)
 	defer cancel()
 	if d.Policy != popeye.Change {
-		c.Stamp = popeye.NewStamp(p.cfg.Now(), 0)
+		c.Stamp = popeye.NewStamp(p.cfg.Now(), 0, c.Choices)
 		return p.cfg.Queue.Enqueue(ctx, c)
 	}
 	key := r.Header.Get("Idempotency-Key")
@@ -95,15 +95,19 @@ func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, sou
 	return answer, err
 }
 
+// enqueueAbove stamps the cast above the vote that it follows. Where the voter
+// did not say which, that is the newest one that the queue tells of. From then on
+// the cast names it: where the queue is several servers, one that missed it must
+// not take an older vote for the one that stands.
 func (p *Poll) enqueueAbove(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
-	newest := c.After
+	isGiven := c.After != 0
 	for range restamps {
-		c.Stamp = popeye.NewStamp(p.cfg.Now(), newest)
+		c.Stamp = popeye.NewStamp(p.cfg.Now(), c.After, c.Choices)
 		answer, err := p.cfg.Queue.Enqueue(ctx, c)
-		if err != nil || answer.Outcome != popeye.Conflict || c.After != 0 {
+		if err != nil || answer.Outcome != popeye.Conflict || isGiven {
 			return answer, err
 		}
-		newest = answer.Mark.Stamp
+		c.After = max(c.After, answer.Mark.Stamp)
 	}
 	return popeye.Answer{}, fmt.Errorf("%w: the vote is being changed elsewhere at the same time", popeye.ErrUnavailable)
 }
@@ -201,7 +205,7 @@ func (p *Poll) refusal(d *popeye.Definition, err error) error {
 	case errors.Is(err, voter.ErrBadIdempotencyKey):
 		return web.NewProblem(http.StatusBadRequest, "The header Idempotency-Key must have 1 to 255 characters.")
 	case !errors.Is(err, popeye.ErrClosed):
-		return err
+		return unconfirmed(err)
 	case d.StateAt(p.cfg.Now()) == popeye.Draft:
 		problem := web.NewProblem(http.StatusGone, "The poll is not open yet.")
 		if !d.Opens.IsZero() {
@@ -211,6 +215,21 @@ func (p *Poll) refusal(d *popeye.Definition, err error) error {
 	default:
 		return web.NewProblem(http.StatusGone, "The poll is closed.")
 	}
+}
+
+// unconfirmed says, where err is that something is full or away, what that means
+// for the vote: it may have arrived somewhere all the same.
+func unconfirmed(err error) error {
+	problem := web.ProblemOf(err)
+	if problem.Status != http.StatusServiceUnavailable {
+		return err
+	}
+	reason := "a part of the service is away"
+	if errors.Is(err, popeye.ErrFull) {
+		reason = "too many are waiting"
+	}
+	problem.Detail = "Your vote is not confirmed: " + reason + ". Please send it again in a moment; it never counts twice."
+	return fmt.Errorf("%w: %w", problem, err)
 }
 
 func ids(d *popeye.Definition, m popeye.Mark) []string {

@@ -51,9 +51,9 @@ func (p *Poll) showPage(w http.ResponseWriter, r *http.Request, d *popeye.Defini
 	switch {
 	case err == nil:
 		p.showVote(w, r, &view, name)
-	case view.State == popeye.Open:
+	case view.State == popeye.Open && d.VoterKey != "":
 		return err
-	default: // the key of a poll that is over may be gone
+	default: // the key of a poll that is over may be gone, one that has just begun has no votes
 	}
 	p.cfg.Pages.Vote(w, http.StatusOK, view)
 	return nil
@@ -65,8 +65,15 @@ func (p *Poll) showVote(w http.ResponseWriter, r *http.Request, view *web.VoteVi
 	mark, voted, err := p.cfg.Queue.Mark(r.Context(), d.Round, name)
 	if err != nil {
 		view.Notice = "We cannot tell now whether you have voted already. You may vote: it never counts twice."
+		return
 	}
 	if !voted {
+		view.After = popeye.NoVote
+		return
+	}
+	if mark.Unconfirmed && view.State == popeye.Open {
+		view.Notice = "You have tried to vote, and it was never confirmed: it may count, or not. Cast your vote again to be sure. It never counts twice."
+		view.Selected, view.After = ids(d, mark), mark.Stamp
 		return
 	}
 	p.showRecorded(view, d, name, mark)
@@ -97,8 +104,8 @@ func (p *Poll) resultURL(d *popeye.Definition) string {
 // showRecorded adds the vote that stands to the page.
 func (p *Poll) showRecorded(view *web.VoteView, d *popeye.Definition, name popeye.Voter, m popeye.Mark) {
 	view.Recorded = d.Chosen(m.Choices)
-	view.Receipt = name.Receipt()
-	view.Counted = p.cfg.Counted
+	view.Receipt, view.ReceiptURL = name.Receipt(), "/r/"+d.ID+"/receipts"
+	view.Counted = p.cfg.Counted || d.State == popeye.Final && !d.Incomplete
 	view.After = m.Stamp
 	if d.Results != popeye.AfterClose {
 		view.ResultURL = "/r/" + d.ID

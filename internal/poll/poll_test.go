@@ -26,6 +26,8 @@ const key = "0123456789abcdef0123456789abcdef"
 type script struct {
 	catalog *popeye.Catalog
 	enqueue func(popeye.Cast) (popeye.Answer, error)
+	// mark is every voter's, nil: nobody has one.
+	mark    *popeye.Mark
 	markErr error
 }
 
@@ -36,6 +38,9 @@ func (s *script) Enqueue(_ context.Context, c popeye.Cast) (popeye.Answer, error
 }
 
 func (s *script) Mark(context.Context, int64, popeye.Voter) (popeye.Mark, bool, error) {
+	if s.mark != nil {
+		return *s.mark, true, s.markErr
+	}
 	return popeye.Mark{}, false, s.markErr
 }
 
@@ -58,7 +63,7 @@ func roleWith(t *testing.T, s *script, change func(*popeye.Poll), l *web.Limiter
 	if s.catalog == nil && change != nil {
 		p := popeye.Poll{ID: "p", Question: "Which?", Options: []popeye.Option{{ID: "a"}, {ID: "b"}}}
 		change(&p)
-		s.catalog = popeye.NewCatalog([]popeye.Definition{{
+		s.catalog = popeye.NewCatalog(1, []popeye.Definition{{
 			Poll: p.WithDefaults(), Round: 1, State: popeye.Open, VoterKey: ring.Name(),
 		}})
 	}
@@ -81,6 +86,12 @@ func cast(p *poll.Poll, body string) *httptest.ResponseRecorder {
 	return w
 }
 
+func page(p *poll.Poll) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/p/p", nil))
+	return w
+}
+
 func TestQueueThatRefusesIsSaidWithAStatusAndWhenToComeAgain(t *testing.T) {
 	for _, c := range []struct {
 		err    error
@@ -98,6 +109,9 @@ func TestQueueThatRefusesIsSaidWithAStatusAndWhenToComeAgain(t *testing.T) {
 		w := cast(p, `{"choices":["a"]}`)
 		if w.Code != c.status || w.Header().Get("Retry-After") != c.again {
 			t.Errorf("%v: %d, Retry-After %q", c.err, w.Code, w.Header().Get("Retry-After"))
+		}
+		if (c.status == 503) != strings.Contains(w.Body.String(), "Your vote is not confirmed") {
+			t.Errorf("%v: the voter was told %s", c.err, w.Body)
 		}
 		if strings.Contains(w.Body.String(), "10.0.0.1") {
 			t.Errorf("%v: the voter was told %s", c.err, w.Body)
@@ -133,8 +147,26 @@ func TestChangeIsStampedAboveAMarkThatIsAhead(t *testing.T) {
 		mark := popeye.Mark{Choices: 1, Stamp: future, Serial: 1}
 		return mark.Decide(popeye.Change, c), nil
 	}}, changeable)
-	if w := cast(p, `{"choices":["b"]}`); w.Code != 200 || len(stamps) != 2 || stamps[1] != future+1 {
-		t.Errorf("got %d, stamps %v, want the second to be %d", w.Code, stamps, future+1)
+	if w := cast(p, `{"choices":["b"]}`); w.Code != 200 || len(stamps) != 2 || stamps[1] <= future || stamps[1] > future+2048 {
+		t.Errorf("got %d, stamps %v, want the second to be just above %d", w.Code, stamps, future)
+	}
+}
+
+// Where the queue is several servers, one may have missed a change. A cast that
+// was stamped above a newer mark says so, and is not taken for a repeat there.
+func TestCastThatIsStampedAgainNamesTheVoteThatItFollows(t *testing.T) {
+	newest := popeye.Mark{Choices: 2, Stamp: popeye.Stamp(time.Now().Add(time.Hour).UnixMicro()), Serial: 2}
+	missedIt := popeye.Mark{Choices: 1, Stamp: 7, Serial: 1}
+	casts := 0
+	p := role(t, &script{enqueue: func(c popeye.Cast) (popeye.Answer, error) {
+		casts++
+		if casts == 1 {
+			return newest.Decide(popeye.Change, c), nil
+		}
+		return missedIt.Decide(popeye.Change, c), nil
+	}}, changeable)
+	if w := cast(p, `{"choices":["a"]}`); w.Code != 200 || !strings.Contains(w.Body.String(), `"status":"changed"`) {
+		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }
 
@@ -161,14 +193,46 @@ func TestConflictThatTheVoterAskedAboutIsNotStampedAgain(t *testing.T) {
 }
 
 func TestPageIsShownWhereTheMarkCannotBeRead(t *testing.T) {
-	p := role(t, &script{markErr: errors.New("away")}, asIs)
-	w := httptest.NewRecorder()
-	p.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/p/p", nil))
+	w := page(role(t, &script{markErr: errors.New("away")}, asIs))
 	if w.Code != 200 || !strings.Contains(w.Body.String(), "We cannot tell") {
 		t.Errorf("got %d", w.Code)
 	}
 	if got := w.Header().Get("Cache-Control"); got != "private, no-store" {
 		t.Errorf("a page with a voter in it is %q", got)
+	}
+}
+
+// A round that has just begun waits a moment for its voter key.
+func TestBallotIsShownBeforeTheRoundHasAKeyAndACastIsTriedAgain(t *testing.T) {
+	poll := popeye.Poll{ID: "p", Question: "Which?", Options: []popeye.Option{{ID: "a"}, {ID: "b"}}}
+	catalog := popeye.NewCatalog(1, []popeye.Definition{{Poll: poll.WithDefaults(), Round: 1, State: popeye.Open}})
+	p := role(t, &script{catalog: catalog}, asIs)
+	if w := page(p); w.Code != 200 || !strings.Contains(w.Body.String(), `value="b"`) {
+		t.Errorf("the ballot: %d", w.Code)
+	}
+	if w := cast(p, `{"choices":["a"]}`); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("a cast: %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
+func TestPageSaysHowFarAVoteIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		mark          popeye.Mark
+		says, saysNot string
+	}{
+		"recorded":    {popeye.Mark{Choices: 2, Stamp: 1, Serial: 1}, "Your vote is safe. It is counted in a moment.", "<form"},
+		"unconfirmed": {popeye.Mark{Choices: 2, Stamp: 1, Serial: 1, Unconfirmed: true}, "Cast your vote again to be sure.", "Your vote is safe"},
+	} {
+		got := page(role(t, &script{mark: &c.mark}, asIs)).Body.String()
+		if !strings.Contains(got, c.says) || strings.Contains(got, c.saysNot) {
+			t.Errorf("%s: the page is %s", name, got)
+		}
+		if isKept := strings.Contains(got, `href="/r/p/receipts"`); isKept == c.mark.Unconfirmed {
+			t.Errorf("%s: the receipt is shown: %v", name, isKept)
+		}
+		if c.mark.Unconfirmed && !strings.Contains(got, `value="b" checked`) {
+			t.Errorf("%s: the form does not hold the vote", name)
+		}
 	}
 }
 

@@ -72,6 +72,29 @@ func GenerateKey() string {
 	return hex.EncodeToString(secret[:])
 }
 
+// CookieKeys returns the text of a key file with one key for signing cookies for
+// each key of the ring, in the same order. Replicas that share voter keys so
+// share cookies without a second secret, and replacing a key logs nobody out. A
+// role that must not make pseudonyms can be given this text in their place: no
+// way leads back from it to the keys that it was made from.
+func (r *Ring) CookieKeys() []byte {
+	var text []byte
+	for _, k := range r.keys {
+		sum := k.sum(purposeCookieKey, nil)
+		text = append(hex.AppendEncode(text, sum[:]), '\n')
+	}
+	return text
+}
+
+// DeriveCookies returns the ring of CookieKeys.
+func (r *Ring) DeriveCookies() *Ring {
+	derived := &Ring{}
+	for line := range strings.Lines(string(r.CookieKeys())) {
+		derived.keys = append(derived.keys, newKey(strings.TrimSpace(line)))
+	}
+	return derived
+}
+
 // Name identifies the ring's first key without giving it away: 32 bits in
 // hexadecimal.
 func (r *Ring) Name() string { return r.keys[0].name }
@@ -100,6 +123,7 @@ const (
 	purposePass
 	purposePseudonym
 	purposeSeed
+	purposeCookieKey
 )
 
 // sum returns HMAC-SHA256 over the purpose and the message.

@@ -63,7 +63,8 @@ type Identity struct {
 type Config struct {
 	// Cookies signs cookies, forms and passes.
 	Cookies *Ring
-	// Pseudonyms makes pseudonyms. Each round names the key that it uses.
+	// Pseudonyms makes pseudonyms. Each round names the key that it uses. A role
+	// that only asks HasPass needs none.
 	Pseudonyms *Ring
 	// Proxies are the addresses whose X-Forwarded-Proto is believed.
 	Proxies []netip.Prefix
@@ -135,6 +136,9 @@ func (g *Registrar) Pseudonym(d *popeye.Definition, id ID) (popeye.Voter, error)
 func (g *Registrar) pseudonymKey(d *popeye.Definition) (*key, error) {
 	if k := g.cfg.Pseudonyms.find(d.VoterKey); k != nil {
 		return k, nil
+	}
+	if d.VoterKey == "" {
+		return nil, fmt.Errorf("%w: no voter key is named for this round yet", popeye.ErrUnavailable)
 	}
 	return nil, fmt.Errorf("%w: the voter key %s of this round is not among the keys given", popeye.ErrUnavailable, d.VoterKey)
 }

@@ -3,6 +3,7 @@ package voter_test
 import (
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -243,6 +244,52 @@ func TestKeyFileNeedsLongKeys(t *testing.T) {
 	}
 	if ring(t, "# comment", "", "  "+oldKey+"\r", newKey).Name() != ring(t, oldKey).Name() {
 		t.Error("the first key does not name the ring")
+	}
+}
+
+func TestReplicasThatShareVoterKeysShareCookies(t *testing.T) {
+	replica := func(voterKeys ...string) *voter.Registrar {
+		keys := ring(t, voterKeys...)
+		return voter.New(voter.Config{Cookies: keys.DeriveCookies(), Pseudonyms: keys})
+	}
+	who, cookie := newcomer(t, replica(oldKey), request())
+	for name, g := range map[string]*voter.Registrar{
+		"another replica":                   replica(oldKey),
+		"one that knows the next key":       replica(oldKey, newKey),
+		"one that signs by the next key":    replica(newKey, oldKey),
+		"one that reads the derived keys":   voter.New(voter.Config{Cookies: ring(t, string(ring(t, oldKey).CookieKeys())), Pseudonyms: ring(t, oldKey)}),
+		"one whose key file has a comment":  replica("# since March", oldKey),
+		"one that is given keys it ignores": replica(oldKey, "an old key that signs nothing any more"),
+	} {
+		if got := identify(t, g, request(cookie), round(t, 1), ""); got.ID != who.ID {
+			t.Errorf("%s does not know the voter", name)
+		}
+	}
+	if got := identify(t, replica(newKey), request(cookie), round(t, 1), ""); got.ID == who.ID {
+		t.Error("a cookie was believed without its key")
+	}
+}
+
+func TestDerivedCookieKeysGiveNoVoterKeyAway(t *testing.T) {
+	keys, derived := ring(t, oldKey, newKey), ring(t, string(ring(t, oldKey, newKey).CookieKeys()))
+	if derived.Has(keys.Name()) || strings.Contains(string(keys.CookieKeys()), oldKey) {
+		t.Error("the derived keys are the keys themselves")
+	}
+	w := httptest.NewRecorder()
+	voter.New(voter.Config{Cookies: keys.DeriveCookies(), Pseudonyms: keys}).GrantPass(w, request(), round(t, 1))
+	// A role that shows results has no keys but these.
+	if shows := voter.New(voter.Config{Cookies: derived}); !shows.HasPass(request(w.Result().Cookies()[0]), round(t, 1)) {
+		t.Error("the pass of a voter does not open the result")
+	}
+}
+
+func TestRoundWhoseVoterKeyIsNotNamedYetIsTriedAgain(t *testing.T) {
+	g := registrar(t, oldKey)
+	for name, key := range map[string]string{"not named yet": "", "not among the keys": "0badc0de"} {
+		_, err := g.Pseudonym(&popeye.Definition{Round: 1, VoterKey: key}, voter.ID{1})
+		if !errors.Is(err, popeye.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

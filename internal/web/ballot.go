@@ -18,8 +18,7 @@ type ballot struct {
 	Limits string
 	// Open says that the form is offered, Again that it changes a vote.
 	Open, Again bool
-	// Recheck says that the page will soon say something else: it opens, or the
-	// vote is counted.
+	// Recheck says that the page will soon say something else: it opens.
 	Recheck bool
 }
 
@@ -35,7 +34,7 @@ func newBallot(v VoteView) ballot {
 	voted := len(v.Recorded) > 0
 	b.Open = v.State == popeye.Open && (!voted || v.Changeable)
 	b.Again = b.Open && voted
-	b.Recheck = v.State == popeye.Draft || (voted && !v.Counted)
+	b.Recheck = v.State == popeye.Draft
 	for i, o := range v.Poll.Options {
 		recorded := slices.ContainsFunc(v.Recorded, func(r popeye.Option) bool { return r.ID == o.ID })
 		c := choice{Option: o, Look: lookOf(i, o), Selected: recorded}

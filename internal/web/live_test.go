@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,8 @@ type stage struct {
 	streams chan *stream
 	// data receives what the JSON result is from then on.
 	data chan popeye.Tally
+	// stale is for how long the JSON result says that it is behind, in seconds.
+	stale atomic.Int64
 	// plain makes the stream's address answer with something else.
 	plain bool
 }
@@ -51,6 +54,7 @@ func TestPagesInABrowser(t *testing.T) {
 		"the result moves by itself":                          {tally: demo(10, 0, 0), follow: (*stage).movesByItself},
 		"no older result is shown after a newer one":          {tally: demo(10, 1, 1), follow: (*stage).isNeverOlder},
 		"the pill tells how fresh the page is":                {tally: demo(10, 1, 1), follow: (*stage).tellsHowFresh},
+		"a final result proves itself":                        {tally: demo(10, 1, 1), follow: (*stage).provesItself},
 		"a poll that is deleted is said to be":                {tally: demo(10, 2, 1), follow: (*stage).saysDeleted},
 		"the result moves where streams cannot be read":       {tally: demo(10, 2, 1), plain: true, follow: (*stage).movesWithoutStream},
 		"the script shows what the server would":              {tally: demo(10, 0, 0, 0), follow: (*stage).showsWhatServerWould},
@@ -114,6 +118,7 @@ func (s *stage) handler(pages *web.Pages) http.Handler {
 	mux.HandleFunc("/r/demo", func(w http.ResponseWriter, _ *http.Request) {
 		pages.Result(w, http.StatusOK, web.ResultView{
 			Assets: "/r/_/", Tally: s.tally, Now: time.Now(), StreamURL: "/stream", DataURL: "/data", VoteURL: "/p/demo",
+			ReceiptsURL: "/r/demo/receipts", ListURL: "/list",
 		})
 	})
 	mux.HandleFunc("/stream", s.serveStream)
@@ -154,6 +159,9 @@ func (s *stage) serveData(w http.ResponseWriter, r *http.Request) {
 	select {
 	case s.tally = <-s.data:
 	default:
+	}
+	if stale := s.stale.Load(); stale > 0 {
+		w.Header().Set("Stale-For", strconv.FormatInt(stale, 10))
 	}
 	tag := `"` + strconv.FormatInt(s.tally.Version, 10) + `"`
 	w.Header().Set("ETag", tag)
@@ -281,8 +289,24 @@ func (s *stage) isNeverOlder() {
 	s.send(c, s.frame(&older)+": stale 7\n\n")
 	s.until(pill + `.startsWith('stale')`) // so the frame before it was read
 	s.until(total + ` === '8'`)
+	// A newer one is no news of those that are still on their way.
 	s.send(c, s.frame(&last))
-	s.until(total + ` === '9' && ` + pill + ` === 'live'`)
+	s.until(total + ` === '9' && ` + pill + `.startsWith('stale')`)
+	s.send(c, ": fresh\n\n")
+	s.until(pill + ` === 'live'`)
+}
+
+func (s *stage) provesItself() {
+	s.tally.State, s.tally.Ledger.Queued = popeye.Closed, 3
+	s.openResult()
+	c := s.connection()
+	s.send(c, s.frame(&s.tally)) // nothing new: the page knows already
+	s.until(pill + ` === 'provisional, 3 in flight' && document.getElementById('proof').hidden`)
+	final := demo(11, 1, 4)
+	final.State, final.Incomplete, final.ReceiptsHash = popeye.Final, true, strings.Repeat("1f", 32)
+	s.send(c, s.frame(&final))
+	s.until(pill + ` === 'final, incomplete' && !document.getElementById('incomplete').hidden`)
+	s.until(`!document.getElementById('proof').hidden && document.getElementById('receipts-hash').textContent === '1f'.repeat(32)`)
 }
 
 func (s *stage) tellsHowFresh() {
@@ -324,6 +348,10 @@ func (s *stage) movesWithoutStream() {
 	s.until(pill + ` === 'live'`)
 	s.data <- demo(11, 2, 2)
 	s.until(total + ` === '4'`)
+	s.stale.Store(90)
+	s.until(pill + `.startsWith('stale for 9')`)
+	s.stale.Store(0)
+	s.until(pill + ` === 'live'`)
 }
 
 // The script computes what the server does, digit by digit.

@@ -19,7 +19,7 @@ var templateFiles embed.FS
 
 // Pages renders Popeye's web pages. It is safe for concurrent use.
 type Pages struct {
-	vote, result, list, failure *template.Template
+	vote, result, receipts, list, failure *template.Template
 
 	assets assets
 }
@@ -38,7 +38,7 @@ func NewPages() (*Pages, error) {
 		return nil, fmt.Errorf("parse the layout: %w", err)
 	}
 	for name, page := range map[string]**template.Template{
-		"vote": &p.vote, "result": &p.result, "list": &p.list, "error": &p.failure,
+		"vote": &p.vote, "result": &p.result, "receipts": &p.receipts, "list": &p.list, "error": &p.failure,
 	} {
 		if *page, err = parsePage(base, name); err != nil {
 			return nil, err
@@ -74,9 +74,10 @@ type VoteView struct {
 	// Recorded are the options of the vote that stands; nil: has not voted.
 	Recorded []popeye.Option
 	// Receipt finds the recorded vote again. It is shown only with Recorded.
-	Receipt string
+	// ReceiptURL is where: a page that asks for it, for a receipt is in no address.
+	Receipt, ReceiptURL string
 	// Counted says that the vote is in the result already. If not, the page says
-	// that it is being counted, and looks again by itself.
+	// that it is safe, and counted in a moment.
 	Counted bool
 	// Changeable offers the form again, with the recorded choice selected.
 	Changeable bool
@@ -110,10 +111,14 @@ type ResultView struct {
 	StreamURL, DataURL string
 	// CSVURL and JSONURL are the addresses of the exports. Empty: not shown.
 	CSVURL, JSONURL string
+	// ReceiptsURL is the address of the page that looks receipts up, ListURL that
+	// of the final list, which is shown with its hash. Empty: not shown.
+	ReceiptsURL, ListURL string
 	// Hidden is the reason, a sentence, why the result may not be shown yet. The
 	// page then holds no number at all.
 	Hidden string
-	// Stale is for how long the store could not be read; zero when it can be.
+	// Stale is for how long votes may be missing, because the store could not be
+	// read or is behind the queue; zero when it is up to date.
 	Stale time.Duration
 }
 

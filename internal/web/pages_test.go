@@ -56,6 +56,7 @@ func sampleResult(state popeye.State) web.ResultView {
 	return web.ResultView{
 		Assets: "/r/_/", Now: time.Date(2026, 11, 22, 14, 3, 22, 0, time.UTC), VoteURL: "https://vote.example/p/lunch",
 		StreamURL: "/api/v1/results/lunch/stream", DataURL: "/api/v1/results/lunch", CSVURL: "/r/lunch.csv", JSONURL: "/r/lunch.json",
+		ReceiptsURL: "/r/lunch/receipts", ListURL: "/api/v1/results/lunch/receipts",
 		Tally: popeye.Tally{
 			Definition: sampleDefinition(state), Version: 42, Votes: []int64{1200, 34, 0, 7, 8}, Total: 1234,
 			Ledger: popeye.Ledger{Accepted: 1240, Stored: 1234, Queued: 5, Rejected: 1},
@@ -76,8 +77,16 @@ func everyPage(pages *web.Pages) map[string]func(http.ResponseWriter) {
 		"error": func(w http.ResponseWriter) {
 			pages.Error(w, 503, web.ErrorView{Assets: "/p/_/", Title: nasty, Detail: nasty, Status: 503, BackURL: "/p/lunch"})
 		},
-		"vote with nothing set":   func(w http.ResponseWriter) { pages.Vote(w, 200, web.VoteView{Assets: "/p/_/"}) },
-		"result with nothing set": func(w http.ResponseWriter) { pages.Result(w, 200, web.ResultView{Assets: "/r/_/"}) },
+		"vote with nothing set":     func(w http.ResponseWriter) { pages.Vote(w, 200, web.VoteView{Assets: "/p/_/"}) },
+		"result with nothing set":   func(w http.ResponseWriter) { pages.Result(w, 200, web.ResultView{Assets: "/r/_/"}) },
+		"receipts with nothing set": func(w http.ResponseWriter) { pages.Receipts(w, 200, web.ReceiptsView{Assets: "/r/_/"}) },
+		"receipts, nothing found":   func(w http.ResponseWriter) { pages.Receipts(w, 404, sampleReceipts(nil)) },
+		"receipts, counted": func(w http.ResponseWriter) {
+			pages.Receipts(w, 200, sampleReceipts(&popeye.Finding{Poll: "lunch", Fate: popeye.Counted, Cast: time.Unix(2e9, 0)}))
+		},
+		"receipts, rejected": func(w http.ResponseWriter) {
+			pages.Receipts(w, 200, sampleReceipts(&popeye.Finding{Poll: "dinner", Fate: popeye.Rejected, Reason: nasty, Cast: time.Unix(2e9, 0)}))
+		},
 	}
 	for _, state := range []popeye.State{popeye.Draft, popeye.Open, popeye.Closed, popeye.Final} {
 		fresh := sampleVote(state)
@@ -85,12 +94,14 @@ func everyPage(pages *web.Pages) map[string]func(http.ResponseWriter) {
 		voted.Recorded, voted.Receipt, voted.Counted = fresh.Poll.Options[:2], "MZXW6YTBOI2DSNRV", true
 		again := voted
 		again.Changeable, again.After, again.Notice, again.Counted = true, 1234567, nasty, false
+		again.ReceiptURL = "/r/lunch/receipts"
 		empty := sampleResult(state)
 		empty.Tally.Votes, empty.Tally.Total, empty.StreamURL = make([]int64, 5), 0, ""
 		hidden := sampleResult(state)
 		hidden.Hidden = nasty
 		stale := sampleResult(state)
 		stale.Stale = 12 * time.Second
+		stale.Tally.Incomplete, stale.Tally.ReceiptsHash = true, strings.Repeat("1f", 32)
 		for name, v := range map[string]web.VoteView{"fresh": fresh, "voted": voted, "again": again} {
 			all[fmt.Sprintf("vote, %s, %s", state, name)] = func(w http.ResponseWriter) { pages.Vote(w, 200, v) }
 		}
@@ -392,11 +403,11 @@ func TestPillSaysHowSettledTheResultIs(t *testing.T) {
 	closed := sampleResult(popeye.Closed)
 	settled := sampleResult(popeye.Closed)
 	settled.Tally.Ledger.Queued = 0
-	stale := sampleResult(popeye.Open)
-	stale.Stale = 90 * time.Second
+	stale, incomplete := sampleResult(popeye.Open), sampleResult(popeye.Final)
+	stale.Stale, incomplete.Stale, incomplete.Tally.Incomplete = 90*time.Second, 90*time.Second, true
 	for want, v := range map[string]web.ResultView{
 		"as of 14:03:22 UTC": sampleResult(popeye.Open), "provisional, 5 in flight": closed, "provisional": settled,
-		"final": sampleResult(popeye.Final), "stale for 90 s": stale,
+		"final": sampleResult(popeye.Final), "final, incomplete": incomplete, "stale for 90 s": stale,
 	} {
 		w := httptest.NewRecorder()
 		pages.Result(w, 200, v)

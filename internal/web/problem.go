@@ -90,11 +90,11 @@ func sentence(err error) string {
 func problemOfTrouble(err error) *Problem {
 	switch {
 	case errors.Is(err, popeye.ErrFull):
-		p := NewProblem(http.StatusServiceUnavailable, "Too many votes are waiting. Nothing was recorded; please try again.")
+		p := NewProblem(http.StatusServiceUnavailable, "Too many votes are waiting. Please try again in a moment.")
 		p.RetryAfter = retrySoon
 		return p
 	case errors.Is(err, popeye.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		p := NewProblem(http.StatusServiceUnavailable, "A part of the service is away. Please try again: voting twice never counts twice.")
+		p := NewProblem(http.StatusServiceUnavailable, "A part of the service is away. Please try again in a moment.")
 		p.RetryAfter = retrySoon
 		return p
 	default:

@@ -19,6 +19,16 @@ type Result struct {
 	Total   int64           `json:"total"`
 	Options []OptionResult  `json:"options"`
 	Ledger  LedgerResult    `json:"ledger"`
+	// Incomplete: see popeye.Definition.
+	Incomplete bool `json:"incomplete,omitempty"`
+	// Receipts is nil until the final list is there.
+	Receipts *ReceiptsResult `json:"receipts,omitempty"`
+}
+
+// ReceiptsResult is what a final result says of its list of receipts.
+type ReceiptsResult struct {
+	// SHA256 is that of the list, in hexadecimal.
+	SHA256 string `json:"sha256"`
 }
 
 // OptionResult is how many votes an option has.
@@ -41,12 +51,28 @@ func NewResult(t *popeye.Tally) Result {
 	r := Result{
 		Poll: t.ID, Version: t.Version, State: t.Standing(), Total: t.Total,
 		Options: make([]OptionResult, len(t.Options)),
-		Ledger:  LedgerResult(t.Ledger),
+		Ledger:  LedgerResult(t.Ledger), Incomplete: t.Incomplete,
+	}
+	if t.ReceiptsHash != "" {
+		r.Receipts = &ReceiptsResult{SHA256: t.ReceiptsHash}
 	}
 	for i, o := range t.Options {
 		r.Options[i] = OptionResult{ID: o.ID, Label: o.Label, Votes: votesFor(t, i)}
 	}
 	return r
+}
+
+// ExportFormat returns the format that the query of r asks for, "csv" or "json",
+// and otherwise if it asks for none. It fails with the problem 400.
+func ExportFormat(r *http.Request, otherwise string) (string, error) {
+	switch format := r.URL.Query().Get("format"); format {
+	case "":
+		return otherwise, nil
+	case "csv", "json":
+		return format, nil
+	default:
+		return "", NewProblem(http.StatusBadRequest, "A result is exported as format=csv or format=json.")
+	}
 }
 
 // Export answers with t as a file to keep, in the format "csv" or "json".

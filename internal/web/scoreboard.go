@@ -55,6 +55,8 @@ func newScoreboard(v ResultView) scoreboard {
 // script can say "live".
 func pillOf(s *scoreboard) (mood, text string) {
 	switch {
+	case s.Standing == popeye.Settled && s.Tally.Incomplete:
+		return "final", "final, incomplete"
 	case s.Standing == popeye.Settled:
 		return "final", "final"
 	case s.Stale >= time.Second:

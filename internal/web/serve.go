@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,10 @@ const (
 	silentPatience    = 500 * time.Millisecond
 )
 
+// lull is for how long nobody has to come before a server that drains believes
+// that nobody is sent to it any more: longer than a proxy takes to hear that.
+const lull = 4 * time.Second
+
 // Server serves one handler on one listener, and ends without dropping what is
 // in flight.
 type Server struct {
@@ -30,17 +35,27 @@ type Server struct {
 	Log      *slog.Logger
 	// Grace is how long requests in flight may take once Run is told to end.
 	Grace time.Duration
-	// Drain, if not nil, is called once when Run ends, while it waits for
-	// requests: it ends what would not end by itself, such as event streams.
-	Drain func()
+	// Drain is how long Run goes on serving at most once it is told to end, for
+	// whoever has not heard of it yet. It ends earlier when nobody comes any more.
+	// 0: not at all.
+	Drain time.Duration
+	// End, if not nil, is called once when nobody is let in any more, while Run
+	// waits for requests: it ends what would not end by itself, such as event
+	// streams.
+	End func()
 }
 
-// Run serves until ctx is done, then takes no new connections and returns when
-// the requests in flight have their answers, or Grace is over. It returns nil
-// after a clean end.
+// Run serves until ctx is done, then drains, takes no new connections and
+// returns when the requests in flight have their answers, or Grace is over. It
+// returns nil after a clean end. Where the cause of the end is a part that has
+// failed, nothing is drained: others serve better.
 func (s *Server) Run(ctx context.Context) error {
+	var (
+		silent silentConns
+		seen   visits
+	)
 	server := &http.Server{
-		Handler:           s.Handler,
+		Handler:           seen.partingFrom(s.Handler),
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -48,15 +63,22 @@ func (s *Server) Run(ctx context.Context) error {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
-	var silent silentConns
-	server.ConnState = silent.note
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		silent.note(conn, state)
+		seen.note(state)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(s.Listener) }()
 	var broken error
 	select {
-	case err := <-failed:
-		broken = fmt.Errorf("serve on %s: %w", s.Listener.Addr(), err)
+	case broken = <-failed:
 	case <-ctx.Done():
+		if s.Drain > 0 && errors.Is(context.Cause(ctx), context.Canceled) {
+			broken = seen.untilLull(s.Drain, failed)
+		}
+	}
+	if broken != nil {
+		broken = fmt.Errorf("serve on %s: %w", s.Listener.Addr(), broken)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Grace)
 	defer cancel()
@@ -69,11 +91,11 @@ func (s *Server) Run(ctx context.Context) error {
 
 // shutDown takes no new connections, and waits until everything has ended.
 func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
-	drained := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(drained)
-		if s.Drain != nil {
-			s.Drain()
+		defer close(ended)
+		if s.End != nil {
+			s.End()
 		}
 	}()
 	err := server.Shutdown(ctx)
@@ -81,15 +103,67 @@ func (s *Server) shutDown(ctx context.Context, server *http.Server) error {
 		err = errors.Join(fmt.Errorf("requests were still in flight after %s: %w", s.Grace, err), server.Close())
 	}
 	select {
-	case <-drained:
+	case <-ended:
 		return err
 	case <-ctx.Done():
 	}
 	select {
-	case <-drained: // both had come
+	case <-ended: // both had come
 		return err
 	default:
 		return errors.Join(err, fmt.Errorf("streams were still open after %s: %w", s.Grace, ctx.Err()))
+	}
+}
+
+// visits know, once untilLull has begun, when somebody came last, by a new
+// connection or by a request on one that was kept.
+type visits struct {
+	last    atomic.Int64 // nanoseconds since 1970
+	parting atomic.Bool
+}
+
+// note is an http.Server's ConnState.
+func (v *visits) note(state http.ConnState) {
+	if !v.parting.Load() {
+		return
+	}
+	if state == http.StateNew || state == http.StateActive {
+		v.last.Store(time.Now().UnixNano())
+	}
+}
+
+// partingFrom returns h, which closes connections behind its answers once
+// untilLull has begun. Connections that nobody uses stay open meanwhile: whoever
+// sends a vote at the moment in which its connection is closed cannot know what
+// became of it.
+func (v *visits) partingFrom(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v.parting.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// untilLull waits until nobody has come for a while, or most is over. It returns
+// an error early when the server has failed.
+func (v *visits) untilLull(most time.Duration, failed <-chan error) error {
+	v.last.Store(time.Now().UnixNano())
+	v.parting.Store(true)
+	over := time.NewTimer(most)
+	defer over.Stop()
+	for {
+		rest := lull - time.Since(time.Unix(0, v.last.Load()))
+		if rest <= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(rest):
+		case <-over.C:
+			return nil
+		case err := <-failed:
+			return err
+		}
 	}
 }
 

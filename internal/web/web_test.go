@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -236,7 +237,7 @@ func TestShutdownFinishesRequestsInFlight(t *testing.T) {
 			fmt.Fprint(w, "finished")
 		}),
 		// The request goes on only once nobody is let in any more.
-		Drain: func() {
+		End: func() {
 			untilRefused(t, listener.Addr().String())
 			close(proceed)
 		},
@@ -304,6 +305,87 @@ func TestConnectionThatWasNeverUsedDoesNotHoldUpTheEnd(t *testing.T) {
 			t.Errorf("the end took %s of the bubble's clock", took)
 		}
 		_ = near.Close()
+	})
+}
+
+// bubbleClient sends one request over a connection of its own to a listener of a
+// bubble, and reports whether the connection is closed behind the answer.
+func bubbleClient(t *testing.T, listener *pipes) (closes bool) {
+	t.Helper()
+	near, far := net.Pipe()
+	defer func() { _ = near.Close() }()
+	listener.conns <- far
+	go func() { _, _ = io.WriteString(near, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") }()
+	response, err := http.ReadResponse(bufio.NewReader(near), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(io.Discard, response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("the answer is %s, %v", response.Status, err)
+	}
+	return response.Close
+}
+
+func TestDrainGoesOnServingUntilNobodyComes(t *testing.T) {
+	const most = 30 * time.Second
+	for name, c := range map[string]struct {
+		visits      int // one a second, after the end has begun
+		least, upTo time.Duration
+	}{
+		"nobody comes":      {0, 2 * time.Second, 6 * time.Second},
+		"some come":         {10, 12 * time.Second, 16 * time.Second},
+		"they never stop":   {29, most, most + time.Second},
+		"one comes at once": {1, 3 * time.Second, 7 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+				server := web.Server{
+					Listener: listener, Log: slog.New(slog.DiscardHandler), Grace: time.Minute, Drain: most,
+					Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}),
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- server.Run(ctx) }()
+				if bubbleClient(t, listener) {
+					t.Error("a connection is closed before the end has begun")
+				}
+				stop()
+				begin := time.Now()
+				for range c.visits {
+					time.Sleep(time.Second)
+					if !bubbleClient(t, listener) {
+						t.Error("a connection is kept although the end has begun")
+					}
+				}
+				if err := <-ended; err != nil {
+					t.Errorf("the server ended with %v", err)
+				}
+				if took := time.Since(begin); took < c.least || took > c.upTo {
+					t.Errorf("the end took %s of the bubble's clock", took)
+				}
+			})
+		})
+	}
+}
+
+func TestServerOfAPartThatFailedDoesNotDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		server := web.Server{
+			Listener: listener, Log: slog.New(slog.DiscardHandler), Grace: time.Minute, Drain: time.Minute,
+			Handler: http.NotFoundHandler(),
+		}
+		ctx, fail := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- server.Run(ctx) }()
+		synctest.Wait()
+		begin := time.Now()
+		fail(errors.New("a part has ended"))
+		if err := <-ended; err != nil || time.Since(begin) > time.Second {
+			t.Errorf("it ended with %v, after %s of the bubble's clock", err, time.Since(begin))
+		}
 	})
 }
 

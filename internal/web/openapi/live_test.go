@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
@@ -19,7 +20,8 @@ import (
 	"popeye/internal/config"
 )
 
-// step is a request to a running Popeye, and the status that it gets.
+// step is a request to a running Popeye, and the status that it gets. In path and
+// body, {receipt} stands for the receipt of the vote that was accepted last.
 type step struct {
 	operation string
 	path      string
@@ -74,6 +76,21 @@ func steps() []step {
 		{"showResult", "/api/v1/results/cats-dogs", 200, "", ""},
 		{"showResult", "/api/v1/results/cats-dogs", 304, "", "If-None-Match: *"},
 		{"showResult", "/api/v1/results/none", 404, "", ""},
+		{"showResult", "/api/v1/results/cats-dogs?format=csv", 200, "", ""},
+		{"showResult", "/api/v1/results/cats-dogs?format=json", 200, "", ""},
+		{"showResult", "/api/v1/results/cats-dogs?format=pdf", 400, "", ""},
+		{"listReceipts", "/api/v1/results/cats-dogs/receipts", 409, "", ""},
+		{"listReceipts", "/api/v1/results/none/receipts", 404, "", ""},
+		{"findReceipt", "/api/v1/receipts/{receipt}", 200, "", ""},
+		{"findReceipt", "/api/v1/receipts/AAAAAAAAAAAAAAAA", 404, "", ""},
+		{"findReceipt", "/api/v1/receipts/AAAA", 400, "", ""},
+		{"showReceiptsPage", "/r/cats-dogs/receipts", 200, "", ""},
+		{"showReceiptsPage", "/r/none/receipts", 404, "", ""},
+		{"lookUpReceipt", "/r/cats-dogs/receipts", 200, "receipt={receipt}", ""},
+		{"lookUpReceipt", "/r/cats-dogs/receipts", 400, "receipt=AAAA", ""},
+		{"lookUpReceipt", "/r/cats-dogs/receipts", 404, "receipt=AAAAAAAAAAAAAAAA", ""},
+		{"lookUpReceipt", "/r/cats-dogs/receipts", 413, tooLarge, ""},
+		{"lookUpReceipt", "/r/cats-dogs/receipts", 415, "receipt=AAAA", "Content-Type: text/plain"},
 		{"followResult", "/api/v1/results/none/stream", 404, "", ""},
 		{"showDocument", "/api/openapi.yaml", 200, "", ""},
 		{"showVotingPage", "/p/cats-dogs", 200, "", ""},
@@ -92,7 +109,7 @@ func steps() []step {
 }
 
 func organisersSteps(tooLarge string) []step {
-	const polls, wrong = "/admin/api/v1/polls", "Authorization: Bearer wrong"
+	const polls, parked, wrong = "/admin/api/v1/polls", "/admin/api/v1/parked", "Authorization: Bearer wrong"
 	return []step{
 		{"listAllPolls", polls, 200, "", ""},
 		{"listAllPolls", polls, 401, "", wrong},
@@ -121,11 +138,23 @@ func organisersSteps(tooLarge string) []step {
 		{"changePoll", polls + "/p", 413, tooLarge, ""},
 		{"changePoll", polls + "/p", 415, `{"state":"closed"}`, "Content-Type: text/plain"},
 		{"changePoll", polls + "/p", 422, `{"question":""}`, ""},
+		{"changePoll", polls + "/p", 409, `{"state":"final"}`, ""},
 		{"changePoll", polls + "/p", 200, `{"state":"closed"}`, ""},
 		{"changePoll", polls + "/cats-dogs", 200, `{"state":"closed"}`, ""},
 		{"castVote", "/api/v1/votes/p", 410, `{"choices":["a"]}`, ""},
 		{"castForm", "/p/p", 410, "vote=a", ""},
 		{"castHome", "/", 410, "vote=a", ""},
+		{"listReceipts", "/api/v1/results/p/receipts", 200, "", ""},
+		{"listReceipts", "/api/v1/results/p/receipts", 304, "", "If-None-Match: *"},
+		{"changePoll", polls + "/p", 200, `{"state":"final"}`, ""},
+		{"listParked", parked, 200, "", ""},
+		{"listParked", parked, 401, "", wrong},
+		{"retryParked", parked + "/1/retry", 200, "", ""},
+		{"retryParked", parked + "/p/retry", 400, "", ""},
+		{"retryParked", parked + "/1/retry", 401, "", wrong},
+		{"dropParked", parked + "/1", 200, "", ""},
+		{"dropParked", parked + "/p", 400, "", ""},
+		{"dropParked", parked + "/1", 401, "", wrong},
 		{"showResult", "/api/v1/results/p", 200, "", ""},
 		{"exportAnyResult", polls + "/p/results", 200, "", ""},
 		{"exportAnyResult", polls + "/p/results?format=csv", 200, "", ""},
@@ -164,6 +193,8 @@ type process struct {
 	operations  map[string]operation
 	seen        map[string]bool
 	withoutJump http.Client
+	// receipt is that of the vote that was accepted last.
+	receipt string
 }
 
 type operation struct {
@@ -234,17 +265,49 @@ func (p *process) awaitServing(log io.Reader) {
 // check takes a step, and compares the answer with its description.
 func (p *process) check(s step) {
 	p.t.Helper()
+	s.path, s.body = strings.ReplaceAll(s.path, "{receipt}", p.receipt), strings.ReplaceAll(s.body, "{receipt}", p.receipt)
+	got := p.take(s)
+	// What closing leads to comes a moment later: the result is final, and then its
+	// list is certified.
+	for later := time.After(30 * time.Second); s.operation == "listReceipts" && s.status < 400 && got.status != s.status; {
+		select {
+		case <-later:
+			p.t.Fatalf("%s never answers %d", s.path, s.status)
+		case <-time.After(50 * time.Millisecond):
+			got = p.take(s)
+		}
+	}
+	if got.status != s.status {
+		p.t.Errorf("%s %s: got %d, want %d: %.200s", s.operation, s.path, got.status, s.status, got.body)
+		return
+	}
+	p.compare(s.operation, got)
+	if s.operation == "castVote" && s.status == http.StatusCreated {
+		var recorded struct{ Receipt string }
+		if err := json.Unmarshal(got.body, &recorded); err != nil {
+			p.t.Error(err)
+		}
+		p.receipt = recorded.Receipt
+	}
+}
+
+// reply is an answer that was read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// take sends the request of a step, and reads the answer.
+func (p *process) take(s step) reply {
+	p.t.Helper()
 	answer := p.send(s)
+	defer func() { _ = answer.Body.Close() }()
 	body, err := io.ReadAll(answer.Body)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != s.status {
-		p.t.Errorf("%s %s: got %d, want %d: %.200s", s.operation, s.path, answer.StatusCode, s.status, body)
-		return
-	}
-	p.compare(s.operation, answer, body)
+	return reply{answer.StatusCode, answer.Header, body}
 }
 
 func (p *process) send(s step) *http.Response {
@@ -276,17 +339,17 @@ func (p *process) send(s step) *http.Response {
 }
 
 // compare reports what in the answer is not as the document says.
-func (p *process) compare(name string, answer *http.Response, body []byte) {
+func (p *process) compare(name string, got reply) {
 	p.t.Helper()
-	p.seen[fmt.Sprintf("%s %d", name, answer.StatusCode)] = true
-	where := fmt.Sprintf("%s %d", name, answer.StatusCode)
-	described := p.operations[name].Responses.Status(answer.StatusCode)
+	p.seen[fmt.Sprintf("%s %d", name, got.status)] = true
+	where := fmt.Sprintf("%s %d", name, got.status)
+	described := p.operations[name].Responses.Status(got.status)
 	if described == nil {
 		p.t.Errorf("%s is not described", where)
 		return
 	}
 	for header, h := range described.Value.Headers {
-		value := answer.Header.Get(header)
+		value := got.header.Get(header)
 		if h.Value.Required && value == "" {
 			p.t.Errorf("%s lacks %s", where, header)
 		}
@@ -294,10 +357,10 @@ func (p *process) compare(name string, answer *http.Response, body []byte) {
 			p.conforms(where+" "+header, h.Value.Schema, value)
 		}
 	}
-	kind, _, err := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	kind, _, err := mime.ParseMediaType(got.header.Get("Content-Type"))
 	if len(described.Value.Content) == 0 {
-		if len(body) > 0 {
-			p.t.Errorf("%s has a body: %.200s", where, body)
+		if len(got.body) > 0 {
+			p.t.Errorf("%s has a body: %.200s", where, got.body)
 		}
 		return
 	}
@@ -306,8 +369,11 @@ func (p *process) compare(name string, answer *http.Response, body []byte) {
 		p.t.Errorf("%s is of type %q", where, kind)
 		return
 	}
-	if strings.HasSuffix(kind, "json") {
-		p.conforms(where, content.Schema, decode(p.t, string(body)))
+	switch {
+	case strings.HasSuffix(kind, "json"):
+		p.conforms(where, content.Schema, decode(p.t, string(got.body)))
+	case kind == "text/plain":
+		p.conforms(where, content.Schema, string(got.body))
 	}
 }
 
@@ -323,7 +389,7 @@ func (p *process) checkStream(path string) {
 	p.t.Helper()
 	answer := p.send(step{operation: "followResult", path: path})
 	defer func() { _ = answer.Body.Close() }()
-	p.compare("followResult", answer, nil)
+	p.compare("followResult", reply{answer.StatusCode, answer.Header, nil})
 	lines := bufio.NewScanner(answer.Body)
 	for lines.Scan() {
 		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok {

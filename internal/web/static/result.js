@@ -27,7 +27,8 @@ const toLeader = 'toLeader' in main.dataset;
 
 let shown = Number(main.dataset.version);
 let standing = main.dataset.state;
-let queued = 0;
+let incomplete = 'incomplete' in main.dataset;
+let queued = Number(byId('queued').textContent.replaceAll(',', ''));
 
 // Shows a frame, unless a newer one is shown already.
 function show(frame) {
@@ -39,6 +40,7 @@ function show(frame) {
   }
   shown = frame.version;
   standing = frame.state;
+  incomplete = frame.incomplete ?? false;
   queued = frame.ledger.queued;
 
   const counts = frame.options.map((o) => o.votes);
@@ -63,6 +65,7 @@ function show(frame) {
   byId('none').hidden = frame.total > 0;
   byId('none').textContent = 'No votes yet';
   invite(standing === 'live');
+  prove(frame.receipts);
   for (const name of ['accepted', 'stored', 'queued', 'rejected']) byId(name).textContent = grouped(frame.ledger[name]);
 
   const order = counts.map((n, i) => i).sort((a, b) => counts[b] - counts[a] || a - b);
@@ -79,6 +82,14 @@ function invite(open) {
   if (!p) return;
   p.hidden = !open;
   link.textContent = link.host + link.pathname;
+}
+
+// What a final result has to show for itself.
+function prove(receipts) {
+  byId('incomplete').hidden = !incomplete;
+  if (!byId('proof')) return;
+  byId('proof').hidden = !receipts;
+  byId('receipts-hash').textContent = receipts?.sha256 ?? '';
 }
 
 // Shares in tenths of a percent. Of votes, they add up to exactly 1000
@@ -158,13 +169,13 @@ let connected = false; // has this connection said anything?
 let before = false; // or an earlier one?
 let gone = false;
 let heard = Date.now(); // when the last byte came
-let staleSince = 'stale' in main.dataset ? heard - main.dataset.stale * 1000 : 0; // since when the server cannot read its store
+let staleSince = 'stale' in main.dataset ? heard - main.dataset.stale * 1000 : 0; // since when votes may be missing, as the server says
 
 function paint() {
   const now = Date.now();
   const since = staleSince || (now - heard >= silence ? heard : 0);
   if (gone) pill('gone', 'deleted');
-  else if (standing === 'final') pill('final', 'final');
+  else if (standing === 'final') pill('final', incomplete ? 'final, incomplete' : 'final');
   else if (since) pill('stale', `stale for ${Math.round((now - since) / 1000)} s`);
   else if (!connected) pill('reconnecting', before ? 'reconnecting' : 'connecting');
   else if (standing === 'provisional') pill('provisional', queued > 0 ? `provisional, ${grouped(queued)} in flight` : 'provisional');
@@ -178,6 +189,11 @@ function pill(is, text) {
     p.dataset.is = is;
   }
   if (byId('pill-text').textContent !== text) byId('pill-text').textContent = text;
+}
+
+// Votes of so many seconds may be missing in what is shown.
+function freshen(seconds) {
+  staleSince = seconds > 0 ? Date.now() - seconds * 1000 : 0;
 }
 
 function hear() {
@@ -223,17 +239,16 @@ function parser(on) {
 
 function receive(name, value) {
   if (name === 'results') {
-    const frame = JSON.parse(value);
-    if (frame.version > shown) staleSince = 0; // the first frame of a connection may be an old one
-    show(frame);
+    show(JSON.parse(value));
   } else if (name === 'gone') {
     vanish();
   } else if (name === 'retry') {
     retry = Number(value);
   } else if (name === '') {
+    // A new frame is no sign of freshness: a store that is behind moves as well.
     const [word, seconds] = value.trim().split(' ');
-    if (word === 'fresh') staleSince = 0;
-    else if (word === 'stale') staleSince = Date.now() - Number(seconds) * 1000;
+    if (word === 'fresh') freshen(0);
+    else if (word === 'stale') freshen(seconds);
   }
 }
 
@@ -279,6 +294,7 @@ async function poll() {
       show(await response.json());
       tag = response.headers.get('ETag') ?? '';
     }
+    freshen(response.headers.get('Stale-For'));
     hear();
     paint();
     await pause(pollEvery * (0.75 + Math.random() / 2));
