@@ -3,16 +3,9 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"path/filepath"
-	"syscall"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
 	"popeye/internal/admin"
 	"popeye/internal/config"
@@ -20,7 +13,6 @@ import (
 	"popeye/internal/poll"
 	"popeye/internal/result"
 	"popeye/internal/sqlite"
-	"popeye/internal/telemetry"
 	"popeye/internal/voter"
 	"popeye/internal/web"
 	"popeye/internal/web/openapi"
@@ -30,21 +22,18 @@ import (
 // databaseName is the file in the data folder that holds the votes.
 const databaseName = "popeye.db"
 
-// How the embedded roles are set.
+// How the roles are set, together or apart.
 const (
 	castTimeout     = 5 * time.Second
 	frameInterval   = 200 * time.Millisecond // at most five frames a second
 	heartbeatPeriod = 10 * time.Second
 	viewerTimeout   = 4 * time.Second
-	shutdownGrace   = 15 * time.Second
 )
 
 // embedded is Popeye in one process: the roles, on parts that need no other
 // server.
 type embedded struct {
-	log     *slog.Logger
-	metrics *prometheus.Registry
-
+	*service
 	store *sqlite.Store
 	queue *memory.Queue
 	bell  *memory.Bell
@@ -57,29 +46,19 @@ type embedded struct {
 
 // serveAll is "popeye all".
 func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
-	log := telemetry.NewLogger(p.Stderr, logFormat(cfg.LogFormat, p), cfg.LogLevel)
-	registry, metrics := telemetry.NewRegistry()
-	// What is likeliest to be mistaken comes first, before anything is made that
-	// a second start would find.
+	e := &embedded{service: newService(p, cfg.Logging)}
 	polls, err := readPolls(cfg.Polls)
 	if err != nil {
 		return err
 	}
-	public, err := listen(ctx, "--listen", cfg.Listen)
-	if err != nil {
+	defer e.close()
+	if err := e.listen(ctx, cfg.Serving); err != nil {
 		return err
 	}
-	defer closeQuietly(public)
-	ops, err := listen(ctx, "--ops-addr", cfg.OpsAddr)
-	if err != nil {
-		return err
-	}
-	defer closeQuietly(ops)
 	secrets, err := openSecrets(cfg)
 	if err != nil {
 		return err
 	}
-	e := &embedded{log: log, metrics: registry}
 	database := filepath.Join(cfg.Data, databaseName)
 	e.store, err = sqlite.Open(ctx, sqlite.Config{Path: database, VoterKey: secrets.voters.Name(), Now: time.Now})
 	if err != nil {
@@ -93,9 +72,8 @@ func serveAll(ctx context.Context, p Process, cfg config.All) (err error) {
 	if err != nil {
 		return err
 	}
-	e.announce(p, cfg, secrets, isNew, public.Addr())
-	log.InfoContext(ctx, "serving", "version", versionOf(p), "addr", public.Addr().String(), "ops_addr", ops.Addr().String())
-	return e.serve(ctx, public, ops, metrics)
+	e.announce(p, cfg, secrets, isNew, e.public.Addr())
+	return errors.Join(e.run(ctx, p), e.queue.Close())
 }
 
 // build makes the roles on their parts.
@@ -103,8 +81,8 @@ func (e *embedded) build(cfg config.All, s secrets) error {
 	e.bell = memory.NewBell()
 	e.queue = memory.NewQueue(memory.QueueConfig{Capacity: cfg.QueueCapacity, Marks: e.store.Marks, Now: time.Now})
 	e.worker = worker.New(worker.Config{
-		Queue: e.queue, Recorder: e.store, Register: e.store, Bell: e.bell,
-		Log: e.log, Metrics: e.metrics, Now: time.Now,
+		Queues:   []worker.QueueServer{{Publisher: e.queue, Consumers: []worker.Consumer{e.queue}}},
+		Recorder: e.store, Register: e.store, Bell: e.bell, Log: e.log, Metrics: e.registry, Now: time.Now,
 	})
 	pages, err := web.NewPages()
 	if err != nil {
@@ -114,16 +92,19 @@ func (e *embedded) build(cfg config.All, s secrets) error {
 	e.poll = poll.New(poll.Config{
 		Queue: e.queue, Voters: voters, Pages: pages, OpenAPI: openapi.Document,
 		Limiter: web.NewLimiter(cfg.RateLimit, cfg.TrustedProxies),
-		Timeout: castTimeout, Counted: true, Log: e.log, Metrics: e.metrics, Now: time.Now,
+		Timeout: castTimeout, Counted: true, Log: e.log, Metrics: e.registry, Now: time.Now,
 	})
 	e.result = result.New(result.Config{
 		Store: e.store, Bell: e.bell, Passes: voters, Pages: pages,
 		MaxViewers: cfg.MaxViewers, Interval: frameInterval, Heartbeat: heartbeatPeriod, WriteTimeout: viewerTimeout,
-		Log: e.log, Metrics: e.metrics, Now: time.Now,
+		Log: e.log, Metrics: e.registry, Now: time.Now,
 	})
 	e.admin = admin.New(admin.Config{
-		Register: e.store, Rounds: e.store, Token: s.admin, Changed: e.changed, Log: e.log, Now: time.Now,
+		Register: e.store, Rounds: e.store, Parking: e.store, Token: s.admin, Changed: e.changed, Log: e.log, Now: time.Now,
 	})
+	e.handler, e.end = e.routes(), e.result.End
+	e.checks = []web.Check{{Name: "poll", Ready: e.poll.Ready}, {Name: "worker", Ready: e.worker.Ready}}
+	e.behind = append(e.behind, e.worker.Run, e.result.Run)
 	return nil
 }
 
@@ -133,76 +114,14 @@ func (e *embedded) changed(ctx context.Context, poll string) error {
 	return errors.Join(e.worker.Sync(ctx), e.bell.Ring(ctx, poll))
 }
 
-// handler gives a request to the role that its path names, as a reverse proxy
+// routes gives a request to the role that its path names, as a reverse proxy
 // does where the roles are processes of their own.
-func (e *embedded) handler() http.Handler {
+func (e *embedded) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", e.poll)
 	mux.Handle("/r/", e.result)
 	mux.Handle("/api/v1/results/", e.result)
+	mux.Handle("/api/v1/receipts/", e.result)
 	mux.Handle("/admin/", e.admin)
 	return mux
 }
-
-// serve runs everything until ctx is done or a part fails. What was begun is
-// finished: first the requests, which need the worker, then the worker, which
-// needs the store.
-func (e *embedded) serve(ctx context.Context, public, ops net.Listener, metrics http.Handler) error {
-	front, frontCtx := errgroup.WithContext(ctx)
-	backCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	back, backCtx := errgroup.WithContext(backCtx)
-	back.Go(func() error { return e.worker.Run(backCtx) })
-	back.Go(func() error { return e.result.Run(backCtx) })
-
-	front.Go(func() error { return failure(backCtx, frontCtx) })
-	front.Go(func() error {
-		server := web.Server{Listener: public, Handler: e.handler(), Log: e.log, Grace: shutdownGrace, Drain: e.result.End}
-		return server.Run(frontCtx)
-	})
-	checks := []web.Check{{Name: "poll", Ready: e.poll.Ready}, {Name: "worker", Ready: e.worker.Ready}}
-	front.Go(func() error {
-		server := web.Server{Listener: ops, Handler: web.Ops(metrics, checks...), Log: e.log, Grace: shutdownGrace}
-		return server.Run(frontCtx)
-	})
-	err := front.Wait()
-	stop()
-	return errors.Join(err, back.Wait(), e.queue.Close())
-}
-
-// failure waits until either is done, and returns an error when it was a part
-// in the back: the front must not go on without it.
-func failure(back, front context.Context) error {
-	select {
-	case <-back.Done():
-		return fmt.Errorf("a part has ended: %w", context.Cause(back))
-	case <-front.Done():
-		return nil
-	}
-}
-
-func logFormat(format string, p Process) string {
-	if format != "auto" {
-		return format
-	}
-	if config.IsTerminal(p.Stderr) {
-		return "text"
-	}
-	return "json"
-}
-
-// listen listens on addr, which the given flag has set.
-func listen(ctx context.Context, flag, addr string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is in use by another program: choose another address with %s", addr, flag)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("listen on %s (%s): %w", addr, flag, err)
-	}
-	return listener, nil
-}
-
-// closeQuietly closes what a run has used. By then all that matters is written
-// and acknowledged; a listener was closed by its server before.
-func closeQuietly(c interface{ Close() error }) { _ = c.Close() }

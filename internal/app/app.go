@@ -46,6 +46,9 @@ func Run(ctx context.Context, p Process) int {
 	}
 	if err := run(ctx, p, cli, command); err != nil {
 		fmt.Fprintf(p.Stderr, "popeye: %v\n", err)
+		if errors.As(err, new(*settingError)) {
+			return exitUsage
+		}
 		return exitFailed
 	}
 	return exitOK
@@ -56,16 +59,65 @@ func run(ctx context.Context, p Process, cli *config.CLI, command string) error 
 	switch word {
 	case "all":
 		return serveAll(ctx, p, cli.All)
+	case "poll":
+		return servePoll(ctx, p, cli.Poll)
+	case "worker":
+		return runWorker(ctx, p, cli.Worker)
+	case "result":
+		return serveResult(ctx, p, cli.Result)
+	case "admin":
+		return serveAdmin(ctx, p, cli.Admin)
+	default:
+		return runTool(ctx, p, cli, command)
+	}
+}
+
+// runTool runs a command that ends by itself.
+func runTool(ctx context.Context, p Process, cli *config.CLI, command string) error {
+	word, _, _ := strings.Cut(command, " ")
+	switch word {
+	case "migrate":
+		return migrate(ctx, p, cli.Migrate)
 	case "polls":
 		return managePolls(ctx, p, cli.Polls, command)
+	case "parked":
+		return manageParked(ctx, p, cli.Parked, command)
+	case "replay":
+		return replay(ctx, p, cli.Replay)
+	case "verify":
+		return verify(ctx, p, cli.Verify)
+	case "secrets":
+		return keepSecrets(ctx, p, cli.Secrets)
+	case "health":
+		return checkHealth(ctx, p, cli.Health)
 	case "load":
 		return castLoad(ctx, p, cli.Load)
+	case "drill":
+		return runDrill(ctx, p, cli.Drill)
 	case "docs":
 		return config.WriteDocs(p.Stdout)
 	default:
 		_, err := fmt.Fprintln(p.Stdout, "popeye", versionOf(p))
 		return err
 	}
+}
+
+// settingError says that what the process was told cannot be right, as far as
+// only whoever reads it all can see.
+type settingError struct{ err error }
+
+// Error says what is wrong.
+func (e *settingError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *settingError) Unwrap() error { return e.err }
+
+// wrong makes a settingError of an error, and nothing of none.
+func wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &settingError{err}
 }
 
 // versionOf returns the version given at the build, or what Go recorded.

@@ -316,7 +316,8 @@ func TestOrganiserManagesPolls(t *testing.T) {
 	}
 	h.admin("PATCH", "/p", `{"options":[{"id":"a"},{"id":"z"}]}`).want(409)
 	h.admin("PATCH", "/p", `{"id":"q"}`).want(422)
-	h.admin("PATCH", "/p", `{"state":"final"}`).want(422)
+	h.admin("PATCH", "/p", `{"state":"final"}`).want(409) // it is open
+	h.admin("PATCH", "/p", `{"state":"draft"}`).want(422)
 	h.admin("PATCH", "/p", `{"polcy":"first"}`).want(400)
 	h.admin("POST", "", `{"id":"Bad Id"}`).want(422)
 	h.define(`,"state":"clsoed"`).want(422)

@@ -18,20 +18,28 @@ import (
 	"popeye/internal/config"
 )
 
-// house is a "popeye all" that runs in this process, started as its command
-// line would be.
+// house is a Popeye, or one role of it, that runs in this process, started as its
+// command line would be.
 type house struct {
 	t    *testing.T
 	data string
 	base string
 	ops  string
-	// stdout is what was printed at the start.
-	stdout func() string
-	stop   func() int
+	// stdout is what was printed at the start, log what was logged until now.
+	stdout, log func() string
+	stop        func() int
 }
 
-// start starts Popeye on a data folder and waits until it serves.
+// start starts "popeye all" on a data folder and waits until it serves.
 func start(t *testing.T, data string) *house {
+	t.Helper()
+	h := startRole(t, nil, "all", "--data", data, "--listen", "127.0.0.1:0")
+	h.data = data
+	return h
+}
+
+// startRole starts a command that serves, and waits until it does.
+func startRole(t *testing.T, env map[string]string, args ...string) *house {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log := &announcement{serving: make(chan serving, 1), log: t.Output()}
@@ -39,14 +47,14 @@ func start(t *testing.T, data string) *house {
 	var stdout bytes.Buffer
 	go func() {
 		code <- app.Run(ctx, app.Process{
-			Args:   []string{"all", "--data", data, "--listen", "127.0.0.1:0", "--ops-addr", "127.0.0.1:0", "--log-format", "json"},
-			Getenv: func(string) string { return "" },
+			Args:   append(args, "--ops-addr", "127.0.0.1:0", "--log-format", "json"),
+			Getenv: func(name string) string { return env[name] },
 			Stdout: &stdout,
 			Stderr: log,
 		})
 	}()
-	// It is written before Popeye says that it serves, and not after.
-	h := &house{t: t, data: data, stdout: stdout.String}
+	// Nothing is printed any more once Popeye says that it serves.
+	h := &house{t: t, stdout: stdout.String, log: log.String}
 	h.stop = sync.OnceValue(func() int {
 		cancel()
 		return <-code
@@ -77,6 +85,14 @@ type announcement struct {
 	mu      sync.Mutex
 	serving chan serving
 	log     io.Writer
+	text    strings.Builder
+}
+
+// String returns what was logged until now.
+func (a *announcement) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.String()
 }
 
 // Write takes one line of the log.
@@ -87,6 +103,7 @@ func (a *announcement) Write(line []byte) (int, error) {
 	if err := json.Unmarshal(line, &s); err == nil && s.Msg == "serving" {
 		a.serving <- s
 	}
+	a.text.Write(line)
 	return a.log.Write(line)
 }
 

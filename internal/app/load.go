@@ -11,7 +11,7 @@ import (
 // castLoad is "popeye load".
 func castLoad(ctx context.Context, p Process, cfg config.Load) error {
 	report, err := load.Run(ctx, load.Config{
-		URL: cfg.URL, Poll: cfg.Poll, Votes: cfg.Votes, Concurrency: cfg.Concurrency, Rate: cfg.Rate,
+		URL: cfg.URL, ResultURL: cfg.ResultURL, Poll: cfg.Poll, Votes: cfg.Votes, Concurrency: cfg.Concurrency, Rate: cfg.Rate,
 		Viewers: cfg.Viewers, Timeout: cfg.Timeout, Out: p.Stdout, Progress: p.Stderr,
 	})
 	if err == nil && !report.OK {

@@ -24,11 +24,10 @@ const finalWithin = 10 * time.Second
 
 // managePolls is "popeye polls ...".
 func managePolls(ctx context.Context, p Process, cfg config.Polls, command string) error {
-	token, err := config.ReadToken(cfg.TokenFile)
+	c, err := organiser(cfg.Organiser)
 	if err != nil {
-		return fmt.Errorf("%w\nIt is the token that \"popeye all\" printed at its first start; say where it is with --token-file", err)
+		return err
 	}
-	c := client.New(cfg.Server, token)
 	switch verb := strings.Fields(command)[1]; verb {
 	case "apply":
 		return applyPolls(ctx, p, c, cfg.Apply.File)
@@ -38,6 +37,8 @@ func managePolls(ctx context.Context, p Process, cfg config.Polls, command strin
 		return setState(ctx, p, c, cfg.Open.Poll, popeye.Open)
 	case "close":
 		return closePoll(ctx, p, c, cfg.Close.Poll)
+	case "finalise":
+		return finalisePoll(ctx, p, c, cfg.Finalise.Poll)
 	case "delete":
 		if err := c.Delete(ctx, cfg.Delete.Poll); err != nil {
 			return fmt.Errorf("delete %s: %w", cfg.Delete.Poll, err)
@@ -52,6 +53,15 @@ func managePolls(ctx context.Context, p Process, cfg config.Polls, command strin
 		_, err = p.Stdout.Write(text)
 		return err
 	}
+}
+
+// organiser returns a client that may manage what the settings name.
+func organiser(cfg config.Organiser) (*client.Client, error) {
+	token, err := config.ReadToken(cfg.TokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nIt is what \"popeye all\" printed at its first start, or what \"popeye admin\" was given; say where it is with --token-file", err)
+	}
+	return client.New(cfg.Server, token), nil
 }
 
 // applyPolls applies every poll of the file, and tells at the end of all that
@@ -131,6 +141,21 @@ func closePoll(ctx context.Context, p Process, c *client.Client, poll string) er
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// finalisePoll declares a closed poll final that waits for votes which may never
+// come.
+func finalisePoll(ctx context.Context, p Process, c *client.Client, poll string) error {
+	d, err := c.SetState(ctx, poll, popeye.Final)
+	if err != nil {
+		return fmt.Errorf("declare %s final: %w", poll, err)
+	}
+	if !d.Incomplete {
+		_, err = fmt.Fprintf(p.Stdout, "%s: %s, round %d; nothing was missing\n", d.ID, d.State, d.Round)
+		return err
+	}
+	_, err = fmt.Fprintf(p.Stdout, "%s: %s, round %d, incomplete: votes that only lost queue servers had are not counted\n", d.ID, d.State, d.Round)
+	return err
 }
 
 func setState(ctx context.Context, p Process, c *client.Client, poll string, s popeye.State) error {

@@ -65,7 +65,7 @@ func (e *embedded) begin(ctx context.Context, polls []popeye.Poll, s secrets) (i
 // can be recognised. With another key each of them could vote again.
 func checkVoterKeys(polls *popeye.Catalog, keys *voter.Ring) error {
 	for _, d := range polls.All() {
-		if (d.State == popeye.Open || d.State == popeye.Draft) && !keys.Has(d.VoterKey) {
+		if (d.State == popeye.Open || d.State == popeye.Draft) && d.VoterKey != "" && !keys.Has(d.VoterKey) {
 			return fmt.Errorf("the poll %s knows its voters by the key %s, which is not among the voter keys given: "+
 				"put it back into %s or --voter-key-file, as a line of its own", d.ID, d.VoterKey, config.VoterKeysName)
 		}

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,7 +55,7 @@ func (c *Client) Apply(ctx context.Context, p popeye.Poll) (d web.Definition, cr
 	return d, status == http.StatusCreated, err
 }
 
-// SetState opens or closes a poll.
+// SetState opens or closes a poll, or declares a closed one final.
 func (c *Client) SetState(ctx context.Context, poll string, s popeye.State) (web.Definition, error) {
 	var d web.Definition
 	_, err := c.call(ctx, http.MethodPatch, "polls/"+url.PathEscape(poll), map[string]popeye.State{"state": s}, &d)
@@ -66,6 +67,31 @@ func (c *Client) Delete(ctx context.Context, poll string) error {
 	_, err := c.call(ctx, http.MethodDelete, "polls/"+url.PathEscape(poll), nil, nil)
 	return err
 }
+
+// Parked returns the votes that could not be recorded, by round and reason.
+func (c *Client) Parked(ctx context.Context) ([]web.Parked, error) {
+	var answer struct {
+		Parked []web.Parked `json:"parked"`
+	}
+	_, err := c.call(ctx, http.MethodGet, "parked", nil, &answer)
+	return answer.Parked, err
+}
+
+// Retry tries to record the parked votes of a round once more.
+func (c *Client) Retry(ctx context.Context, round int64) (web.Retried, error) {
+	var answer web.Retried
+	_, err := c.call(ctx, http.MethodPost, parkedOf(round)+"/retry", nil, &answer)
+	return answer, err
+}
+
+// Drop forgets the parked votes of a round, and returns how many they were.
+func (c *Client) Drop(ctx context.Context, round int64) (int64, error) {
+	var answer web.Dropped
+	_, err := c.call(ctx, http.MethodDelete, parkedOf(round), nil, &answer)
+	return answer.Dropped, err
+}
+
+func parkedOf(round int64) string { return "parked/" + strconv.FormatInt(round, 10) }
 
 // Export returns a poll's result in the format "csv" or "json".
 func (c *Client) Export(ctx context.Context, poll, format string) ([]byte, error) {

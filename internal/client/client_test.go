@@ -44,6 +44,26 @@ func TestServersReasonReachesTheOrganiser(t *testing.T) {
 	}
 }
 
+func TestParkedVotesAreListedRetriedAndDropped(t *testing.T) {
+	c := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		answers := map[string]string{
+			"GET /admin/api/v1/parked":          `{"parked":[{"round":7,"reason":"late","votes":2,"oldest":"2001-09-09T01:46:40Z","newest":"2001-09-09T01:46:40Z"}]}`,
+			"POST /admin/api/v1/parked/7/retry": `{"recorded":3,"rejected":2}`,
+			"DELETE /admin/api/v1/parked/-1":    `{"dropped":5}`,
+		}
+		_, _ = w.Write([]byte(answers[r.Method+" "+r.URL.Path]))
+	})
+	if got, err := c.Parked(t.Context()); err != nil || len(got) != 1 || got[0].Round != 7 || got[0].Votes != 2 || got[0].Reason != "late" {
+		t.Errorf("listed %+v, %v", got, err)
+	}
+	if got, err := c.Retry(t.Context(), 7); err != nil || got.Recorded != 3 || got.Rejected != 2 {
+		t.Errorf("retried %+v, %v", got, err)
+	}
+	if got, err := c.Drop(t.Context(), -1); err != nil || got != 5 {
+		t.Errorf("dropped %d, %v", got, err)
+	}
+}
+
 func TestWhatIsNotPopeyeIsSaid(t *testing.T) {
 	c := serving(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
 	if _, err := c.List(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer like Popeye") {

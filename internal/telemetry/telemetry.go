@@ -13,7 +13,8 @@ import (
 )
 
 // NewLogger returns a logger that writes lines of the given format, "json" or
-// "text", at the given level and above. An unknown level means info.
+// "text", at the given level and above. An unknown level means info. A message
+// that comes more than ten times a second is counted instead of written.
 func NewLogger(w io.Writer, format, level string) *slog.Logger {
 	options := &slog.HandlerOptions{}
 	var l slog.Level
@@ -21,9 +22,9 @@ func NewLogger(w io.Writer, format, level string) *slog.Logger {
 		options.Level = l
 	}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(newCalm(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(newCalm(slog.NewTextHandler(w, options)))
 }
 
 // NewRegistry returns a metrics registry that knows the process and the Go
