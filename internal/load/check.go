@@ -63,7 +63,7 @@ func (r *run) await(ctx context.Context, most time.Duration, wanted func(resultI
 	again := time.NewTicker(pollInterval)
 	defer again.Stop()
 	for {
-		now, err := r.target.result(ctx, r.poll.ID)
+		now, err := r.results.result(ctx, r.poll.ID)
 		if err == nil && wanted(now) {
 			return now, nil
 		}

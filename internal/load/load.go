@@ -4,6 +4,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type Config struct {
 	// URL is the address of Popeye, such as http://localhost:8080. A path in it
 	// is where Popeye is mounted.
 	URL string
+	// ResultURL is where results are, if not at URL: where no reverse proxy joins
+	// the roles.
+	ResultURL string
 	// Poll is the poll to vote in, empty for the only open one. Nobody else
 	// should vote there meanwhile: their votes would be taken for ours.
 	Poll string
@@ -66,7 +70,11 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	t, err := newTarget(cfg)
+	t, err := newTarget(cfg, cfg.URL)
+	if err != nil {
+		return Report{}, err
+	}
+	results, err := newTarget(cfg, cmp.Or(cfg.ResultURL, cfg.URL))
 	if err != nil {
 		return Report{}, err
 	}
@@ -74,11 +82,12 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	before, err := t.result(ctx, p.ID)
+	before, err := results.result(ctx, p.ID)
 	if err != nil {
 		return Report{}, err
 	}
 	r := newRun(cfg, t, p, before)
+	r.results = results
 	report, err := r.perform(ctx)
 	if cfg.Out != nil && report.begun() {
 		_, printErr := io.WriteString(cfg.Out, report.String())
@@ -125,16 +134,18 @@ func orElse(d, otherwise time.Duration) time.Duration {
 type run struct {
 	Config
 	target *target
-	poll   pollInfo
-	before resultInfo
-	ballot *ballot
-	book   *book
-	screen *screen
+	// results is where the result is read and watched, mostly the target too.
+	results *target
+	poll    pollInfo
+	before  resultInfo
+	ballot  *ballot
+	book    *book
+	screen  *screen
 }
 
 func newRun(cfg Config, t *target, p pollInfo, before resultInfo) *run {
 	return &run{
-		Config: cfg, target: t, poll: p, before: before,
+		Config: cfg, target: t, results: t, poll: p, before: before,
 		ballot: newBallot(t, p),
 		book:   newBook(len(p.Options)),
 		screen: newScreen(before.Total),
@@ -145,7 +156,7 @@ func newRun(cfg Config, t *target, p pollInfo, before resultInfo) *run {
 func (r *run) perform(ctx context.Context) (Report, error) {
 	viewing, endViewing := context.WithCancel(ctx)
 	defer endViewing()
-	f, err := follow(viewing, r.target, r.poll.ID, r.screen.show)
+	f, err := follow(viewing, r.results, r.poll.ID, r.screen.show)
 	if err != nil {
 		return Report{}, err
 	}
@@ -182,7 +193,7 @@ func (r *run) seat(ctx context.Context) (*Audience, error) {
 	if r.Viewers == 0 {
 		return &Audience{}, nil
 	}
-	return watch(ctx, r.target, r.poll.ID, r.Viewers)
+	return watch(ctx, r.results, r.poll.ID, r.Viewers)
 }
 
 // castAll casts all votes, and returns why it stopped before the last, or nil.

@@ -197,7 +197,7 @@ func TestAVotesClockStartsWhenItIsDue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		target, err := newTarget(cfg)
+		target, err := newTarget(cfg, cfg.URL)
 		if err != nil {
 			t.Fatal(err)
 		}

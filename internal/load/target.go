@@ -50,14 +50,15 @@ type resultInfo struct {
 	} `json:"ledger"`
 }
 
-func newTarget(cfg Config) (*target, error) {
-	text := cfg.URL
+// newTarget returns the Popeye at address, reached as cfg says.
+func newTarget(cfg Config, address string) (*target, error) {
+	text := address
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("the URL must be like http://localhost:8080, is %.200q", cfg.URL)
+		return nil, fmt.Errorf("the URL must be like http://localhost:8080, is %.200q", address)
 	}
 	t := &target{
 		url:    strings.TrimRight(text, "/"),
@@ -73,7 +74,7 @@ func newTarget(cfg Config) (*target, error) {
 		port = cmp.Or(port, "443")
 		t.tls = &tls.Config{ServerName: u.Hostname(), NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12}
 	default:
-		return nil, fmt.Errorf("the URL must begin with http:// or https://, is %.200q", cfg.URL)
+		return nil, fmt.Errorf("the URL must begin with http:// or https://, is %.200q", address)
 	}
 	t.address = net.JoinHostPort(u.Hostname(), port)
 	return t, nil

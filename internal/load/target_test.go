@@ -19,7 +19,7 @@ func TestPopeyeBehindTLSAndAPrefixIsReached(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := newTarget(cfg)
+	target, err := newTarget(cfg, cfg.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestAddressesAreTakenAsPeopleWriteThem(t *testing.T) {
 		"http://[::1]:8080":          {"[::1]:8080", "[::1]:8080", ""},
 		"https://popeye.test:444/ü/": {"popeye.test:444", "popeye.test:444", "/%C3%BC"},
 	} {
-		got, err := newTarget(Config{URL: given})
+		got, err := newTarget(Config{}, given)
 		if err != nil || got.address != want.address || got.host != want.host || got.prefix != want.prefix {
 			t.Errorf("%s is taken as %+v, %v", given, got, err)
 		}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -64,7 +65,7 @@ func Watch(ctx context.Context, cfg Config) (*Audience, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := newTarget(cfg)
+	t, err := newTarget(cfg, cmp.Or(cfg.ResultURL, cfg.URL))
 	if err != nil {
 		return nil, err
 	}
