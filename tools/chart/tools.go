@@ -1,0 +1,3 @@
+// Package chart pins the programs that check Popeye's chart, apart from Popeye's own
+// dependencies.
+package chart
