@@ -127,20 +127,28 @@ func (b *bench) insertFloor(ctx context.Context) (float64, error) {
 // found finds the line that the script prints.
 var found = regexp.MustCompile(`bench stands=(\d+) others=(\d+) us=(\d+) p99=(\d+)`)
 
+// wrk casts at p, and notes what that costs it.
 func (b *bench) wrk(ctx context.Context, p *process, lua string) (blasted, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return blasted{}, err
 	}
+	r, err := blast(ctx, p.url, lua, connections, b.blast)
+	if err != nil {
+		return r, err
+	}
+	after, err := p.cpu()
+	r.cpu = after - before
+	return r, err
+}
+
+// blast casts at url for a while, on so many connections.
+func blast(ctx context.Context, url, lua string, connections int, during time.Duration) (blasted, error) {
 	wrk := exec.CommandContext(ctx, "wrk", "-t1", "-c"+strconv.Itoa(connections),
-		"-d"+strconv.Itoa(int(b.blast.Seconds()))+"s", "--timeout", "10s", "-s", lua, p.url+"/p/cats-dogs")
+		"-d"+strconv.Itoa(int(during.Seconds()))+"s", "--timeout", "10s", "-s", lua, url+"/p/"+pollID)
 	out, err := wrk.CombinedOutput()
 	if err != nil {
 		return blasted{}, fmt.Errorf("run wrk: %w\n%s", err, out)
-	}
-	after, err := p.cpu()
-	if err != nil {
-		return blasted{}, err
 	}
 	line := found.FindSubmatch(out)
 	if line == nil {
@@ -159,32 +167,43 @@ func (b *bench) wrk(ctx context.Context, p *process, lua string) (blasted, error
 		votes:     n[0],
 		perSecond: float64(n[0]) / (float64(n[2]) / 1e6),
 		p99:       time.Duration(n[3]) * time.Microsecond,
-		cpu:       after - before,
 	}, nil
 }
 
 // countedBy returns the votes in the result, once all accepted are stored.
 func countedBy(ctx context.Context, url string) (int64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/results/cats-dogs", nil)
+	r, err := resultAt(ctx, url)
 	if err != nil {
 		return 0, err
+	}
+	if r.Total != r.Ledger.Accepted {
+		return 0, errors.New("the result and its ledger differ")
+	}
+	return r.Total, nil
+}
+
+// shown is what the measurements need of a result.
+type shown struct {
+	Total  int64 `json:"total"`
+	Ledger struct {
+		Accepted int64 `json:"accepted"`
+		Queued   int64 `json:"queued"`
+		Stored   int64 `json:"stored"`
+	} `json:"ledger"`
+}
+
+func resultAt(ctx context.Context, url string) (r shown, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/results/"+pollID, nil)
+	if err != nil {
+		return r, err
 	}
 	response, err := (&http.Client{}).Do(request)
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	var result struct {
-		Total  int64 `json:"total"`
-		Ledger struct {
-			Accepted int64 `json:"accepted"`
-		} `json:"ledger"`
+	if err := json.NewDecoder(response.Body).Decode(&r); err != nil {
+		return r, fmt.Errorf("read the result: %w", err)
 	}
-	if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
-		return 0, fmt.Errorf("read the result: %w", err)
-	}
-	if result.Total != result.Ledger.Accepted {
-		return 0, errors.New("the result and its ledger differ")
-	}
-	return result.Total, nil
+	return r, nil
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // limit bounds the whole run.
-const limit = 6 * time.Minute
+const limit = 12 * time.Minute
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,7 +47,8 @@ func parse(args []string, out io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&s.only, "only", "a,b,c,d", "what to measure: a casting, b cast to screen, c many viewers, d at rest")
+	flags.StringVar(&s.only, "only", "a,b,c,d", "what to measure. In one process: a casting, b cast to screen, c many viewers, d at rest. "+
+		"As a pipeline: e casting, f draining, g cast to screen, h many viewers")
 	flags.BoolVar(&s.short, "short", false, "a quick look: one round of shorter measurements, 2,000 viewers")
 	flags.StringVar(&s.popeye, "popeye", "", "binary to measure (default: built from this checkout)")
 	flags.IntVar(&s.rounds, "rounds", 3, "rounds of each measurement")
@@ -151,6 +152,10 @@ func (b *bench) measure(ctx context.Context, only string) error {
 		{"b", b.castToScreen},
 		{"c", b.manyViewers},
 		{"d", b.atRest},
+		{"e", b.throughPipeline},
+		{"f", b.drain},
+		{"g", b.throughToScreen},
+		{"h", b.watchPipeline},
 	} {
 		if !strings.Contains(only, part.name) {
 			continue

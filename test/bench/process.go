@@ -144,27 +144,51 @@ func (p *process) stop() {
 const ticks = 100
 
 // cpu returns the processor time that the process has used.
-func (p *process) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+
+func cpuOf(pid int) (time.Duration, error) {
+	fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name in parentheses may hold spaces; utime and stime are the 14th and
-	// 15th of all fields (proc_pid_stat(5)).
+	return sumTicks(fields[11:13])
+}
+
+// cpuWithEnded is cpuOf with the children that the process has waited for.
+func cpuWithEnded(pid int) (time.Duration, error) {
+	fields, err := statFields(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	return sumTicks(fields[11:15])
+}
+
+// statFields returns the fields behind the name, which is in parentheses and may
+// hold spaces: state, parent ... and from the 12th on utime, stime and those of
+// the children waited for (proc_pid_stat(5)).
+func statFields(file string) ([]string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
 	_, after, ok := strings.Cut(string(text), ") ")
 	fields := strings.Fields(after)
-	if !ok || len(fields) < 13 {
-		return 0, errors.New("/proc/PID/stat is not as it should be")
+	if !ok || len(fields) < 15 {
+		return nil, errors.New("/proc/PID/stat is not as it should be")
 	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	if err != nil {
-		return 0, err
+	return fields, nil
+}
+
+func sumTicks(fields []string) (time.Duration, error) {
+	var sum time.Duration
+	for _, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(n) * time.Second / ticks
 	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	if err != nil {
-		return 0, err
-	}
-	return time.Duration(user+system) * time.Second / ticks, nil
+	return sum, nil
 }
 
 // rss returns the memory that the process holds, in megabytes.

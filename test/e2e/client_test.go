@@ -178,7 +178,8 @@ type result struct {
 		ID    string
 		Votes int64
 	}
-	Ledger struct{ Accepted, Queued, Stored, Rejected int64 }
+	Ledger   struct{ Accepted, Queued, Stored, Rejected int64 }
+	Receipts struct{ SHA256 string }
 }
 
 func parseResult(text string) (result, error) {

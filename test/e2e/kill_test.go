@@ -130,7 +130,13 @@ func TestClosingSurvivesAKillAndCountsAllThatWasAcknowledged(t *testing.T) {
 		c.close() // each voter has been answered that the poll is closed
 		eventually(t, "the result is final", func() bool { return p.result("p").State == "final" })
 
+		counted := p.result("p")
+		// The hash of the final list follows; its coming is a version of its own.
+		eventually(t, "the final list has its hash", func() bool { return p.result("p").Receipts.SHA256 != "" })
 		final := p.result("p")
+		if final.Total != counted.Total || !reflect.DeepEqual(final.Options, counted.Options) || final.Ledger != counted.Ledger {
+			t.Errorf("a final result moved from %+v to %+v when its list was hashed", counted, final)
+		}
 		least, most := books.bounds()
 		if wrong := compare(result{}, final, least, most); wrong != nil {
 			t.Errorf("the final result has %v: %+v", wrong, final)

@@ -1,0 +1,132 @@
+//go:build cluster
+
+package cluster_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// silence is how long a page believes in a stream that says nothing, no heartbeat either.
+const silence = 12 * time.Second
+
+// screen follows a poll's stream as a page does: it comes back when the stream ends, or
+// has fallen silent.
+type screen struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+
+	mu        sync.Mutex
+	total     int64
+	backwards bool
+	breaks    int
+	away      time.Duration // the longest time without a stream
+	blind     time.Duration // the longest time between two frames
+	last      time.Time
+}
+
+// watch opens the stream.
+func watch(t *testing.T, poll string) *screen {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &screen{cancel: cancel, done: make(chan struct{}), last: time.Now()}
+	t.Cleanup(s.close)
+	go func() {
+		defer close(s.done)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		var lost time.Time
+		for ctx.Err() == nil {
+			s.follow(ctx, client, poll, &lost)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	return s
+}
+
+func (s *screen) follow(ctx context.Context, client *http.Client, poll string, lost *time.Time) {
+	over := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watchdog := time.AfterFunc(silence, cancel)
+	defer watchdog.Stop()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, *address+"/api/v1/results/"+poll+"/stream", nil)
+	if err != nil {
+		return
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return
+	}
+	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		watchdog.Reset(silence)
+		data, ok := strings.CutPrefix(lines.Text(), "data:")
+		var frame struct {
+			Total int64 `json:"total"`
+		}
+		if ok && json.Unmarshal([]byte(data), &frame) == nil {
+			s.show(frame.Total, lost)
+		}
+	}
+	if over.Err() == nil {
+		*lost = time.Now()
+		s.mu.Lock()
+		s.breaks++
+		s.mu.Unlock()
+	}
+}
+
+func (s *screen) show(total int64, lost *time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if !lost.IsZero() {
+		s.away = max(s.away, now.Sub(*lost))
+		*lost = time.Time{}
+	}
+	s.blind = max(s.blind, now.Sub(s.last))
+	s.last = now
+	s.backwards = s.backwards || total < s.total
+	s.total = max(s.total, total)
+}
+
+// seen returns the greatest total that was shown.
+func (s *screen) seen() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.total
+}
+
+func (s *screen) close() {
+	s.cancel()
+	<-s.done
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("stream         broke %d times, was back after %s at most, %s at most between two frames\n",
+		s.breaks, s.away.Round(time.Millisecond), s.blind.Round(time.Millisecond))
+}
+
+// backWithin says that a stream that broke was soon back.
+func (s *screen) backWithin(t *testing.T, limit time.Duration) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away > limit {
+		t.Errorf("the stream was back after %s, and not within %s", s.away, limit)
+	}
+}
