@@ -134,12 +134,10 @@ func sleep(ctx context.Context, d time.Duration) bool { return wait(ctx.Done(), 
 
 // wait waits, and reports whether done was not closed meanwhile.
 func wait(done <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-done:
 		return false
-	case <-timer.C:
+	case <-time.After(d):
 	}
 	select {
 	case <-done:

@@ -74,10 +74,8 @@ func (f *faults) dawdle(ctx context.Context) error {
 	f.mu.Lock()
 	pause := time.Duration(f.random.Int64N(int64(f.Slow)))
 	f.mu.Unlock()
-	t := time.NewTimer(pause)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(pause):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

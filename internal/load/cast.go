@@ -155,10 +155,8 @@ func (c *caster) pause(ctx context.Context, attempt, vote int, asked time.Durati
 	}
 	// Those who were refused together do not come back together.
 	wait += wait * time.Duration(vote%16) / 32
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(wait):
 		return true
 	case <-ctx.Done():
 		return false

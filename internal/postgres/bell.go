@@ -147,10 +147,8 @@ func (b *Bell) repeat() {
 
 // pause waits for d. It returns at once, and true, when the bell is shut down.
 func (b *Bell) pause(d time.Duration) (last bool) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return false
 	case <-b.closing:
 		return true

@@ -146,10 +146,8 @@ func isLost(err error) bool {
 
 // wait waits for d, or until ctx is done.
 func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -72,10 +72,8 @@ func mayChange(err error) bool {
 
 // pause waits a moment, and reports whether ctx is not done.
 func pause(ctx context.Context) bool {
-	timer := time.NewTimer(againAfter/2 + rand.N(againAfter)) //nolint:gosec // spreads load, guards nothing
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-time.After(againAfter/2 + rand.N(againAfter)): //nolint:gosec // spreads load, guards nothing
 		return true
 	case <-ctx.Done():
 		return false

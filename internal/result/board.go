@@ -315,11 +315,9 @@ func (b *board) isWatched() bool {
 
 // pause waits, unless the role or the poll ends meanwhile.
 func (b *board) pause(d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
 	select {
 	case <-b.role.ended:
 	case <-b.gone:
-	case <-timer.C:
+	case <-time.After(d):
 	}
 }

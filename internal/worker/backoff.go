@@ -33,20 +33,16 @@ func wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return
 	}
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 	case <-ctx.Done():
 	}
 }
 
 // waitOr waits for d, until the signal is given, or until ctx is done.
 func waitOr(ctx context.Context, given signal, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
-	case <-t.C:
+	case <-time.After(d):
 	case <-given:
 	case <-ctx.Done():
 	}

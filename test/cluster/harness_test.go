@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,14 +138,18 @@ func nodeOf(t *testing.T, pod string) string {
 	return kubectl(t, "get", "pod", pod, "--output=jsonpath={.spec.nodeName}")
 }
 
-// besideTheDatabase returns a worker node on which the database is not: that is one
-// pod, and away for a moment when it moves.
+// besideTheDatabase returns a worker node with a queue server on which the database is
+// not: that is one pod, and away for a moment when it moves.
 func besideTheDatabase(t *testing.T) string {
 	t.Helper()
-	if nodeOf(t, "popeye-postgres-0") == "worker1" {
-		return "worker2"
+	servers := ofPods(t, "redis", "spec.nodeName")
+	for _, node := range strings.Fields(kubectl(t, "get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "--output=jsonpath={.items[*].metadata.name}")) {
+		if node != nodeOf(t, "popeye-postgres-0") && slices.Contains(servers, node) {
+			return node
+		}
 	}
-	return "worker1"
+	t.Fatalf("queue servers are on %s only", servers)
+	return ""
 }
 
 // spread lets the pods, which stay where they went, stand on all nodes again.

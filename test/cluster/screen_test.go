@@ -20,6 +20,7 @@ const silence = 12 * time.Second
 // screen follows a poll's stream as a page does: it comes back when the stream ends, or
 // has fallen silent.
 type screen struct {
+	poll   string
 	cancel context.CancelFunc
 	done   chan struct{}
 
@@ -36,7 +37,7 @@ type screen struct {
 func watch(t *testing.T, poll string) *screen {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &screen{cancel: cancel, done: make(chan struct{}), last: time.Now()}
+	s := &screen{poll: poll, cancel: cancel, done: make(chan struct{}), last: time.Now()}
 	t.Cleanup(s.close)
 	go func() {
 		defer close(s.done)
@@ -107,6 +108,31 @@ func (s *screen) seen() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.total
+}
+
+// beyond says that the total is at least so much.
+func (s *screen) beyond(least int64) error {
+	if now := s.seen(); now < least {
+		return fmt.Errorf("the result is %d, and not %d yet", now, least)
+	}
+	return nil
+}
+
+// stale and fresh say what the result says of itself: that votes may be missing, or not.
+func (s *screen) stale() error { return s.freshness(true) }
+func (s *screen) fresh() error { return s.freshness(false) }
+
+func (s *screen) freshness(stale bool) error {
+	client := http.Client{Timeout: 10 * time.Second}
+	response, err := client.Get(*address + "/api/v1/results/" + s.poll)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if said := response.Header.Get("Stale-For"); response.StatusCode != http.StatusOK || (said != "") != stale {
+		return fmt.Errorf("the result answers %s, stale for %q s", response.Status, said)
+	}
+	return nil
 }
 
 func (s *screen) close() {
