@@ -91,7 +91,7 @@ func (e *embedded) build(cfg config.All, s secrets) error {
 	voters := voter.New(voter.Config{Cookies: s.cookies, Pseudonyms: s.voters, Proxies: cfg.TrustedProxies})
 	e.poll = poll.New(poll.Config{
 		Queue: e.queue, Voters: voters, Pages: pages, OpenAPI: openapi.Document,
-		Limiter: web.NewLimiter(cfg.RateLimit, cfg.TrustedProxies),
+		Limiter: web.NewLimiter(cfg.RateLimit, cfg.TrustedProxies), MaxCasts: cfg.MaxCasts,
 		Timeout: castTimeout, Counted: true, Log: e.log, Metrics: e.registry, Now: time.Now,
 	})
 	e.result = result.New(result.Config{

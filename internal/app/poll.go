@@ -43,7 +43,7 @@ func servePoll(ctx context.Context, p Process, cfg config.Poll) error {
 	role := poll.New(poll.Config{
 		Queue: queue, Pages: pages, OpenAPI: openapi.Document,
 		Voters:  voter.New(voter.Config{Cookies: cookies, Pseudonyms: voters, Proxies: cfg.TrustedProxies}),
-		Limiter: web.NewLimiter(cfg.RateLimit, cfg.TrustedProxies),
+		Limiter: web.NewLimiter(cfg.RateLimit, cfg.TrustedProxies), MaxCasts: cfg.MaxCasts,
 		Timeout: castTimeout, Log: s.log, Metrics: s.registry, Now: time.Now,
 	})
 	s.handler = role

@@ -33,7 +33,7 @@ func (a *All) complete(getenv func(string) string) error {
 	if a.QueueCapacity < 1 {
 		return errors.New("--queue-capacity must be at least 1")
 	}
-	return errors.Join(a.checkDrain(), a.checkRate(), a.checkViewers())
+	return errors.Join(a.checkDrain(), a.checkLimits(), a.checkViewers())
 }
 
 // Serving says where a role that has pages serves them.
@@ -63,11 +63,15 @@ type Proxies struct {
 // Limit says how much one network may cast.
 type Limit struct {
 	RateLimit float64 `default:"0" placeholder:"N" help:"Votes a second allowed to each network (IPv4 address, IPv6 /64), with bursts of 5 N. 0: no limit; a reverse proxy usually does this."`
+	MaxCasts  int     `default:"2048" placeholder:"N" help:"Most votes on their way to the queue at a time. One more is refused at once (503, to be sent again), rather than that all become late, and memory runs out."`
 }
 
-func (l Limit) checkRate() error {
+func (l Limit) checkLimits() error {
 	if !(l.RateLimit >= 0) || math.IsInf(l.RateLimit, 1) {
 		return errors.New("--rate-limit must be 0 or more")
+	}
+	if l.MaxCasts < 1 {
+		return errors.New("--max-casts must be 1 or more")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (p *Poll) complete() error {
 	if p.QueueTimeout < 100*time.Millisecond || p.QueueTimeout > 2*time.Second {
 		return errors.New("--queue-timeout must be 100ms to 2s")
 	}
-	return errors.Join(p.checkDrain(), p.Queue.complete(), p.checkRoom(), p.checkRate())
+	return errors.Join(p.checkDrain(), p.Queue.complete(), p.checkRoom(), p.checkLimits())
 }
 
 // Worker is what "popeye worker" takes.

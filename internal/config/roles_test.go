@@ -126,6 +126,7 @@ func TestWrongSettingsOfRolesAreRefusedByName(t *testing.T) {
 		poll + "--queue rediss://a --queue-ca-file " + empty:      "certificate",
 		poll + "--queue redis://a --rate-limit -1":                "--rate-limit",
 		poll + "--queue redis://a --queue-timeout 5s":             "--queue-timeout",
+		poll + "--queue redis://a --max-casts 0":                  "--max-casts",
 		worker + "--queue-retention -1s":                          "--queue-retention",
 		worker + "--linger 2s":                                    "--linger",
 		"worker --queue redis://a":                                "--database",

@@ -73,9 +73,16 @@ func (p *Poll) cast(w http.ResponseWriter, r *http.Request, d *popeye.Definition
 	return v, nil
 }
 
-// enqueue stamps the cast and gives it to the queue. Where the voter did not
-// say which vote it follows, it follows the newest one there is.
+// enqueue stamps the cast and gives it to the queue, unless too many are on their
+// way there. Where the voter did not say which vote it follows, it follows the
+// newest one there is.
 func (p *Poll) enqueue(r *http.Request, d *popeye.Definition, c popeye.Cast, source voter.Source) (popeye.Answer, error) {
+	select {
+	case p.inFlight <- struct{}{}:
+		defer func() { <-p.inFlight }()
+	default:
+		return popeye.Answer{}, fmt.Errorf("%w: %d votes are on their way to the queue", popeye.ErrFull, p.cfg.MaxCasts)
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.cfg.Timeout)
 	defer cancel()
 	if d.Policy != popeye.Change {

@@ -52,6 +52,8 @@ type Config struct {
 	OpenAPI []byte
 	// Limiter may be nil.
 	Limiter *web.Limiter
+	// MaxCasts bounds the casts on their way to the queue; more are answered 503.
+	MaxCasts int
 	// Timeout bounds one cast.
 	Timeout time.Duration
 	// Counted says that an acknowledged vote is already in the result, as it is
@@ -71,21 +73,27 @@ type Poll struct {
 	origins *http.CrossOriginProtection
 	recent  *retries
 	casts   *prometheus.CounterVec
+	// inFlight has room for the casts on their way to the queue.
+	inFlight chan struct{}
 }
 
 // New returns the role, ready to serve.
 func New(cfg Config) *Poll {
 	p := &Poll{
-		cfg:     cfg,
-		mux:     web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
-		origins: http.NewCrossOriginProtection(),
-		recent:  newRetries(),
+		cfg:      cfg,
+		mux:      web.NewMux(cfg.Log, cfg.Pages.Problem(assets)),
+		origins:  http.NewCrossOriginProtection(),
+		recent:   newRetries(),
+		inFlight: make(chan struct{}, cfg.MaxCasts),
 		casts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "popeye_poll_casts_total",
 			Help: "Votes that reached the poll role, by what became of them.",
 		}, []string{"outcome"}),
 	}
-	cfg.Metrics.MustRegister(p.casts)
+	cfg.Metrics.MustRegister(p.casts, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "popeye_poll_casts_in_flight",
+		Help: "Votes on their way to the queue.",
+	}, func() float64 { return float64(len(p.inFlight)) }))
 	p.routes()
 	return p
 }

@@ -69,10 +69,13 @@ func roleWith(t *testing.T, s *script, change func(*popeye.Poll), l *web.Limiter
 	}
 	return poll.New(poll.Config{
 		Queue: s, Voters: voter.New(voter.Config{Cookies: ring, Pseudonyms: ring}), Pages: pages,
-		Timeout: time.Minute, Limiter: l,
+		Timeout: time.Minute, MaxCasts: maxCasts, Limiter: l,
 		Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Metrics: prometheus.NewRegistry(), Now: time.Now,
 	})
 }
+
+// maxCasts is how many votes may be on their way to the queue in these tests.
+const maxCasts = 8
 
 func asIs(*popeye.Poll) {}
 
@@ -119,6 +122,35 @@ func TestQueueThatRefusesIsSaidWithAStatusAndWhenToComeAgain(t *testing.T) {
 		if w.Header().Get("Set-Cookie") == "" {
 			t.Errorf("%v: the voter has no cookie to try again with", c.err)
 		}
+	}
+}
+
+func TestOneVoteTooManyOnItsWayIsRefusedAtOnceAndTheOthersAreNot(t *testing.T) {
+	arrived, goOn := make(chan struct{}, maxCasts), make(chan struct{})
+	p := role(t, &script{enqueue: func(popeye.Cast) (popeye.Answer, error) {
+		arrived <- struct{}{}
+		<-goOn
+		return popeye.Answer{Outcome: popeye.Accepted}, nil
+	}}, asIs)
+	answers := make(chan int, maxCasts)
+	for range maxCasts {
+		go func() { answers <- cast(p, `{"choices":["a"]}`).Code }()
+	}
+	for range maxCasts {
+		<-arrived
+	}
+	w := cast(p, `{"choices":["a"]}`)
+	if w.Code != 503 || w.Header().Get("Retry-After") != "1" || !strings.Contains(w.Body.String(), "too many are waiting") {
+		t.Errorf("one more: %d, Retry-After %q, %s", w.Code, w.Header().Get("Retry-After"), w.Body)
+	}
+	close(goOn)
+	for range maxCasts {
+		if code := <-answers; code != 201 {
+			t.Errorf("a vote before it: %d", code)
+		}
+	}
+	if code := cast(p, `{"choices":["a"]}`).Code; code != 201 {
+		t.Errorf("a vote after it: %d", code)
 	}
 }
 
