@@ -14,8 +14,9 @@ import (
 const (
 	// recoveryLimit bounds the wait until all is well again after a fault.
 	recoveryLimit = time.Minute
-	// undoLimit bounds the end of a fault.
-	undoLimit = 2 * time.Minute
+	// undoLimit bounds the end of a fault. What a plan's command has to wait for may be
+	// a machine that starts.
+	undoLimit = 5 * time.Minute
 )
 
 // saboteur breaks one part at a time, and mends it before the next.
@@ -110,15 +111,23 @@ func (s *saboteur) partition(a Action, part *local.Part) (undo func(context.Cont
 }
 
 // recover waits until every part is there again and every vote cast before is
-// settled: then the next fault is the only one. What ended by itself is a
-// problem, for no part ends because another one is away.
+// settled: then the next fault is the only one.
 func (s *saboteur) recover(ctx context.Context) error {
-	if s.setup == nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, recoveryLimit)
 	defer cancel()
 	mended := time.Now()
+	if s.setup != nil { // else the plan's own command has waited for the parts
+		if err := s.startWhatEnded(ctx); err != nil {
+			return err
+		}
+	}
+	s.book.awaitSettled(ctx, mended)
+	return nil
+}
+
+// startWhatEnded makes every part ready. That one has ended by itself is a problem,
+// for none does because another one is away.
+func (s *saboteur) startWhatEnded(ctx context.Context) error {
 	for _, part := range s.setup.Parts() {
 		if part.Running() {
 			continue
@@ -132,7 +141,6 @@ func (s *saboteur) recover(ctx context.Context) error {
 	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
 		s.book.problem(fmt.Sprintf("not all was well %s after a fault: %v", recoveryLimit, err))
 	}
-	s.book.awaitSettled(ctx, mended)
 	return nil
 }
 

@@ -23,7 +23,7 @@ const (
 //	repeat: true
 //	steps:
 //	- {wait: 2s, kill: redis-1, for: 1s}
-//	- {pause: kindWorker, for: 20s}
+//	- {pause: worker, for: 20s}
 //	- {exec: [kubectl, delete, pod, popeye-poll-0], for: 5s, undo: [...]}
 type planFile struct {
 	// Repeat: begin again behind the last step.
