@@ -42,7 +42,8 @@ type Config struct {
 	// zero: three, two.
 	Binary          string
 	Servers, Copies int
-	// Dir keeps the data, the logs and the journal; it must not hold a drill yet.
+	// Dir keeps the data, the logs and the journal, and is made if it is missing; it
+	// must not hold a drill yet.
 	// Empty: a temporary one, which is kept when something is wrong.
 	Dir string
 	// Server is the address of a Popeye that runs already, which is used instead
@@ -124,6 +125,8 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		if cfg.Dir, err = temporaryDir(); err != nil {
 			return Report{}, err
 		}
+	} else if err = os.MkdirAll(cfg.Dir, 0o711); err != nil { //nolint:gosec // as temporaryDir
+		return Report{}, err
 	}
 	d := &drill{Config: cfg}
 	report, err := d.run(ctx, plan)

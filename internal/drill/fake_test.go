@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -242,7 +243,7 @@ func drillAt(t *testing.T, url string, change func(*Config)) (Report, string) {
 	t.Helper()
 	var out strings.Builder
 	cfg := Config{
-		Seed: 7, Votes: 600, Duration: patience, Rate: 5000, Plan: "quiet", Dir: t.TempDir(), Server: url, Token: token, Out: &out,
+		Seed: 7, Votes: 600, Duration: patience, Rate: 5000, Plan: "quiet", Dir: filepath.Join(t.TempDir(), "new"), Server: url, Token: token, Out: &out,
 	}
 	if change != nil {
 		change(&cfg)
