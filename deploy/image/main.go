@@ -1,7 +1,7 @@
 // Command image builds Popeye for several processors and packs it as one image,
-// in a file that "docker load", "kind load image-archive" and containerd take: an
-// OCI image layout (https://github.com/opencontainers/image-spec) as a tar. It
-// needs no Docker, and the same source makes the same bytes.
+// in a file that "kind load image-archive", containerd and skopeo take: an OCI image
+// layout (https://github.com/opencontainers/image-spec) as a tar. It needs no Docker,
+// and the same source makes the same bytes.
 package main
 
 import (

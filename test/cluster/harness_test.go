@@ -30,7 +30,7 @@ import (
 var (
 	namespace = flag.String("namespace", "popeye", "namespace of the release")
 	address   = flag.String("url", "http://127.0.0.1:18080", "address of Traefik's Service")
-	harness   = flag.String("harness", "../../../shared/cluster/cluster", "program that gives and takes the power of nodes")
+	harness   = flag.String("harness", os.Getenv("CLUSTER"), "program that gives and takes the power of nodes")
 	rate      = flag.Float64("rate", 200, "votes a second while something is done to the cluster; half of it in the short form")
 )
 
