@@ -2,6 +2,7 @@ package drill
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -201,6 +202,38 @@ func TestDrillEndsAtItsDuration(t *testing.T) {
 	if !report.OK() || report.Acknowledged == 0 || report.Acknowledged > 12 {
 		t.Errorf("%+v", report)
 	}
+}
+
+// The votes are over while a command of the plan is under way. It runs to its end, what
+// it did is undone, and votes are compared.
+func TestDrillThatEndsWithinAFaultUndoesIt(t *testing.T) {
+	t.Parallel()
+	_, url := newFake(t)
+	in := func(name string) string { return filepath.Join(t.TempDir(), name) }
+	plan, begun, goOn, done, undone := in("plan.yaml"), in("begun"), in("go-on"), in("done"), in("undone")
+	text := fmt.Sprintf("steps:\n- exec: [sh, -c, 'touch %s; until [ -e %s ]; do sleep 0.01; done; touch %s']\n  undo: [sh, -c, 'ls %s && touch %s']\n",
+		begun, goOn, done, done, undone)
+	if err := os.WriteFile(plan, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	enough := make(chan struct{})
+	go func() {
+		for !exists(begun) {
+			time.Sleep(time.Millisecond)
+		}
+		close(enough)
+		time.Sleep(100 * time.Millisecond) // in which the votes are over
+		_ = os.WriteFile(goOn, nil, 0o600)
+	}()
+	report, _ := drillAt(t, url, func(c *Config) { c.Rate, c.Votes, c.Plan, c.Enough = 20, MaxVotes, plan, enough })
+	if !report.OK() || !exists(done) || !exists(undone) {
+		t.Errorf("done %t, undone %t, %+v", exists(done), exists(undone), report)
+	}
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 func TestDrillLeavesItsJournalWhereItIsTold(t *testing.T) {

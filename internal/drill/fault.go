@@ -14,9 +14,12 @@ import (
 const (
 	// recoveryLimit bounds the wait until all is well again after a fault.
 	recoveryLimit = time.Minute
-	// undoLimit bounds the end of a fault. What a plan's command has to wait for may be
-	// a machine that starts.
-	undoLimit = 5 * time.Minute
+	// execLimit bounds a command of a plan, and undoLimit the end of a fault: what a
+	// command has to wait for may be a machine that starts.
+	execLimit = 5 * time.Minute
+	undoLimit = execLimit
+	// outputDelay bounds the wait for what a command that was ended has started.
+	outputDelay = 10 * time.Second
 )
 
 // saboteur breaks one part at a time, and mends it before the next.
@@ -53,22 +56,24 @@ func (s *saboteur) carryOut(ctx context.Context, step Step) error {
 	s.book.fault(step.Action)
 	s.tell(step.String())
 	undo, err := s.begin(ctx, step)
-	if err != nil {
-		return err
+	if err == nil {
+		sleep(ctx, step.For)
 	}
-	sleep(ctx, step.For)
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
-	defer cancel()
-	if err := undo(ending); err != nil {
+	if undo != nil {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoLimit)
+		defer cancel()
+		err = errors.Join(err, undo(ending))
+	}
+	if err != nil {
 		return err
 	}
 	return s.recover(ctx)
 }
 
-// begin begins a fault, and returns what ends it.
+// begin begins a fault, and returns what ends it, also where it has failed halfway.
 func (s *saboteur) begin(ctx context.Context, step Step) (undo func(context.Context) error, err error) {
 	if step.Action == Exec {
-		return func(ctx context.Context) error { return command(ctx, step.Undo) }, command(ctx, step.Exec)
+		return func(ctx context.Context) error { return command(ctx, step.Undo) }, s.exec(ctx, step)
 	}
 	if s.setup == nil {
 		return nil, errors.New("only exec can be done to a Popeye that the drill has not started")
@@ -89,6 +94,14 @@ func (s *saboteur) begin(ctx context.Context, step Step) (undo func(context.Cont
 	default:
 		return s.partition(step.Action, part)
 	}
+}
+
+// exec runs a command of a plan to its end, though the drill may be over before: what
+// ends a fault that is half done nobody knows.
+func (s *saboteur) exec(ctx context.Context, step Step) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execLimit)
+	defer cancel()
+	return command(ctx, step.Exec)
 }
 
 // partition breaks what leads to a server.
@@ -149,7 +162,9 @@ func command(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput(); err != nil { //nolint:gosec // it stands in the plan
+	c := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // it stands in the plan
+	c.WaitDelay = outputDelay
+	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
