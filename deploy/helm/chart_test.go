@@ -304,11 +304,28 @@ func TestWhatIsMisspeltOrCannotBeIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, settings := range []string{
 		"poll.replcias=3", "prometheus.enable=true", "cadvisor.namespace=popeye", "poll.replicas=0", "poll.resources.limits.memory=1GB", "redis.servers=2", "redis.copies=1",
+		"redis.servers=1", "redis.copies=4", "redis.users.poll=somebody", "redis.mode=external,redis.external.urls={redis://a:1}", "traefik.drainSeconds=-1",
 		"redis.storage.size=128Mi", "redis.mode=cluster", "redis.mode=external", "postgres.mode=mysql", "postgres.mode=external",
 		"nothing=1", "networkPolicy.apiServerPorts={0}", "redis.external.urls={redis://user:password@host:1}",
 	} {
 		if _, err := try(t, settings); err == nil {
 			t.Errorf("%s is taken", settings)
+		}
+	}
+}
+
+// Also where every queue server is needed, a node can be drained.
+func TestNoBudgetKeepsANodeFromBeingDrained(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []string{"", "redis.servers=1,redis.copies=1", "redis.copies=3", "redis.servers=5,redis.copies=3"} {
+		for _, o := range render(t, settings) {
+			if o.kind() != "PodDisruptionBudget" {
+				continue
+			}
+			away := fmt.Sprint(o.object("spec")["maxUnavailable"])
+			if n, err := strconv.Atoi(away); err != nil || n < 1 {
+				t.Errorf("%s: of %s %s may be away", settings, o.name(), away)
+			}
 		}
 	}
 }

@@ -240,7 +240,7 @@ func TestQueueServerKnowsItsUsersByTheHashesOfTheirPasswords(t *testing.T) {
 // makes them.
 func database(t *testing.T) (server *lab.Postgres, job *container) {
 	t.Helper()
-	server = labtest.Postgres(t, "fsync=off")
+	server = labtest.Postgres(t, "fsync=off", "log_statement=all", "max_prepared_transactions=1")
 	if err := server.EnsureDatabase(t.Context(), "popeye"); err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +332,17 @@ func TestBackupIsRestoredAndVerifiedBeforeItCounts(t *testing.T) {
 	c.write("secrets", "superuser", "s")
 	c.write("config", "postgres-roles.sql", fmt.Sprint(find(t, render(t), "ConfigMap", "popeye-migrate").object("data")["postgres-roles.sql"]))
 	c.env = environment(t, server, "postgres")
+	// A transaction that was prepared keeps the database from giving its name away.
+	if err := server.Exec(t.Context(), "popeye", "BEGIN; TRUNCATE votes; PREPARE TRANSACTION 'stays'"); err != nil {
+		t.Fatal(err)
+	}
+	failing := c.process("restore-database", nil)
+	if err := errors.Join(failing.Begin(t.Context()), failing.Wait(t.Context())); err == nil {
+		t.Fatal("the database was replaced while it is in use")
+	}
+	if err := server.Exec(t.Context(), "popeye", "ROLLBACK PREPARED 'stays'"); err != nil {
+		t.Fatalf("a restore that fails locks everybody out: %v", err)
+	}
 	c.run("restore-database")
 	if code, out := job.popeye("verify", "--database="+dsnOf(server, "popeye_worker")); code != 0 {
 		t.Errorf("verify of what was restored ends with %d: %s", code, out)
@@ -355,6 +366,9 @@ func TestRolesOfTheDatabaseHaveTheirPasswords(t *testing.T) {
 		t.Error(err)
 	}
 	job.run("postgres-roles") // as often as one likes
+	if log := server.Log(); strings.Contains(log, "it''s") || !strings.Contains(log, "GRANT pg_monitor") {
+		t.Errorf("passwords are in the server's log, or nothing is:\n%s", log)
+	}
 }
 
 func TestExporterOfRedisIsToldThePasswordOfEachServer(t *testing.T) {

@@ -38,10 +38,18 @@ func TestEveryPodIsAsRestrictedAsItsNamespaceAsks(t *testing.T) {
 	if level := kubectl(t, "get", "namespace", *namespace, `--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`); level != "restricted" {
 		t.Errorf("the namespace enforces %q", level)
 	}
-	// The API server says which pods that stand there would be refused.
-	_, err := attempt(limitOfQuestions, "kubectl", "label", "--dry-run=server", "--overwrite", "namespace", *namespace, "pod-security.kubernetes.io/enforce=restricted")
-	if err != nil {
+	// When a namespace is to enforce something else, the API server warns of the pods that
+	// stand there and would be refused.
+	wanted := func(namespace string) error {
+		_, err := attempt(limitOfQuestions, "kubectl", "label", "--dry-run=server", "--overwrite", "--warnings-as-errors", "namespace", namespace,
+			"pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/enforce-version=v1.29")
+		return err
+	}
+	if err := wanted(*namespace); err != nil {
 		t.Error(err)
+	}
+	if wanted("kube-system") == nil {
+		t.Error("no warning comes of pods that are not restricted")
 	}
 }
 

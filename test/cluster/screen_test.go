@@ -31,6 +31,7 @@ type screen struct {
 	away      time.Duration // the longest time without a stream
 	blind     time.Duration // the longest time between two frames
 	last      time.Time
+	lost      time.Time // when it broke, zero while it is there
 }
 
 // watch opens the stream.
@@ -42,16 +43,15 @@ func watch(t *testing.T, poll string) *screen {
 	go func() {
 		defer close(s.done)
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		var lost time.Time
 		for ctx.Err() == nil {
-			s.follow(ctx, client, poll, &lost)
+			s.follow(ctx, client, poll)
 			time.Sleep(100 * time.Millisecond)
 		}
 	}()
 	return s
 }
 
-func (s *screen) follow(ctx context.Context, client *http.Client, poll string, lost *time.Time) {
+func (s *screen) follow(ctx context.Context, client *http.Client, poll string) {
 	over := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -78,24 +78,24 @@ func (s *screen) follow(ctx context.Context, client *http.Client, poll string, l
 			Total int64 `json:"total"`
 		}
 		if ok && json.Unmarshal([]byte(data), &frame) == nil {
-			s.show(frame.Total, lost)
+			s.show(frame.Total)
 		}
 	}
 	if over.Err() == nil {
-		*lost = time.Now()
 		s.mu.Lock()
 		s.breaks++
+		s.lost = time.Now()
 		s.mu.Unlock()
 	}
 }
 
-func (s *screen) show(total int64, lost *time.Time) {
+func (s *screen) show(total int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if !lost.IsZero() {
-		s.away = max(s.away, now.Sub(*lost))
-		*lost = time.Time{}
+	if !s.lost.IsZero() {
+		s.away = max(s.away, now.Sub(s.lost))
+		s.lost = time.Time{}
 	}
 	s.blind = max(s.blind, now.Sub(s.last))
 	s.last = now
@@ -147,9 +147,12 @@ func (s *screen) String() string {
 		s.breaks, s.away.Round(time.Millisecond), s.blind.Round(time.Millisecond))
 }
 
-// backWithin says that a stream that broke was soon back.
+// backWithin says that a stream that broke was soon back. While people vote, a stream that
+// is there shows something new in that time.
 func (s *screen) backWithin(t *testing.T, limit time.Duration) {
 	t.Helper()
+	before := s.seen()
+	eventually(t, limit, func() error { return s.beyond(before + 1) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away > limit {
