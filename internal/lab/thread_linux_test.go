@@ -18,7 +18,7 @@ import (
 // may for a moment.
 const headlessArg = "serve-echo-headless"
 
-func init() {
+func init() { //nolint:gochecknoinits // only here is it sure on which thread this runs
 	if isHeadless() {
 		runtime.LockOSThread() // to the first thread
 	}
