@@ -137,7 +137,7 @@ func (q *Queue) lookAhead(ctx context.Context, w *walk) error {
 	}
 	r := q.read(ctx, w.policy, w.cast.Round, w.cast.Voter, w.patient)
 	if r.answers < q.readers {
-		return fmt.Errorf("%w: %d of %d queue servers tell what they have: %w", popeye.ErrUnavailable, r.answers, q.readers, r.err)
+		return fmt.Errorf("%w: %d of %d queue servers tell what they have: %v", popeye.ErrUnavailable, r.answers, q.readers, r.err) //nolint:errorlint // nor is its kind that of the cast
 	}
 	if r.found {
 		w.compare(r.mark)
@@ -209,6 +209,7 @@ func (q *Queue) refusal(ctx context.Context, w *walk) error {
 	case m.last == nil:
 		return fmt.Errorf("%w: too few of %d queue servers hold the same vote", popeye.ErrUnavailable, len(q.places))
 	default:
-		return fmt.Errorf("%w: %d of %d queue servers did not take the vote: %w", popeye.ErrUnavailable, m.all(), len(q.places), m.last)
+		// That one of them says so does not mean that the poll is closed, or gone.
+		return fmt.Errorf("%w: %d of %d queue servers did not take the vote: %v", popeye.ErrUnavailable, m.all(), len(q.places), m.last) //nolint:errorlint // see above
 	}
 }
