@@ -24,6 +24,7 @@ func TestDeletingAPodOfAnyRoleFailsNoVote(t *testing.T) {
 
 func TestUpgradeOfEveryImageFailsNoVote(t *testing.T) {
 	release(t)
+	harnessed(t)
 	tag := fmt.Sprintf("e2e-%d", time.Now().Unix())
 	tool(t, 2*time.Minute, *harness, "load", "-tag", "docker.io/library/popeye:"+tag, "../../dist/popeye-image.tar")
 	r := whileVoting(t, func(s *screen) {

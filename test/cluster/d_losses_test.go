@@ -66,12 +66,13 @@ func scale(t *testing.T, role string, replicas int) {
 // whatever it did meanwhile must not count twice when it is back.
 func TestALostNodeStopsVotingForTenSecondsAtMost(t *testing.T) {
 	long(t)
+	harnessed(t)
 	for _, way := range []struct{ lose, regain string }{{"stop", "start"}, {"partition", "heal"}} {
 		t.Run(way.lose, func(t *testing.T) {
 			node := besideTheDatabase(t)
 			t.Cleanup(func() { regain(t, way.regain, node) })
 			r := whileVoting(t, func(s *screen) {
-				tool(t, time.Minute, *harness, "node", way.lose, node)
+				power(t, way.lose, node)
 				lost := time.Now()
 				before := s.seen()
 				eventually(t, 40*time.Second, func() error { return s.beyond(before + int64(5**rate)) })
@@ -79,7 +80,7 @@ func TestALostNodeStopsVotingForTenSecondsAtMost(t *testing.T) {
 				if rest := 45*time.Second - time.Since(lost); rest > 0 {
 					time.Sleep(rest)
 				}
-				tool(t, 2*time.Minute, *harness, "node", way.regain, node)
+				power(t, way.regain, node)
 				kubectl(t, "wait", "--for=condition=ready", "--timeout=120s", "node/"+node)
 				ready(t)
 			})
@@ -91,6 +92,7 @@ func TestALostNodeStopsVotingForTenSecondsAtMost(t *testing.T) {
 // What the runbook says when the disk of a queue server is lost.
 func TestAQueueServersDiskLostWithItsNodeLosesNoVote(t *testing.T) {
 	long(t)
+	harnessed(t)
 	node := besideTheDatabase(t)
 	t.Cleanup(func() { regain(t, "start", node) })
 	pod := kubectl(t, "get", "pods", "--selector=app.kubernetes.io/component=redis", "--field-selector=spec.nodeName="+node, "--output=jsonpath={.items[*].metadata.name}")
@@ -99,12 +101,12 @@ func TestAQueueServersDiskLostWithItsNodeLosesNoVote(t *testing.T) {
 	}
 	first := claim()
 	r := whileVoting(t, func(s *screen) {
-		tool(t, time.Minute, *harness, "node", "stop", node)
+		power(t, "stop", node)
 		time.Sleep(10 * time.Second) // in which votes come
 		kubectl(t, "delete", "pvc", "data-"+pod, "--wait=false")
 		kubectl(t, "delete", "pod", pod, "--grace-period=0", "--force")
 		time.Sleep(10 * time.Second)
-		tool(t, 2*time.Minute, *harness, "node", "start", node)
+		power(t, "start", node)
 		kubectl(t, "wait", "--for=condition=ready", "--timeout=120s", "node/"+node)
 		ready(t)
 		before := s.seen()
@@ -118,10 +120,11 @@ func TestAQueueServersDiskLostWithItsNodeLosesNoVote(t *testing.T) {
 
 func TestALostNodeWithTheDatabaseLosesNoVote(t *testing.T) {
 	long(t)
+	harnessed(t)
 	node := nodeOf(t, "popeye-postgres-0")
 	t.Cleanup(func() { regain(t, "start", node) })
 	r := whileVoting(t, func(s *screen) {
-		tool(t, time.Minute, *harness, "node", "stop", node)
+		power(t, "stop", node)
 		lost := time.Now()
 		eventually(t, 40*time.Second, s.stale)
 		t.Logf("results say that they are stale %.1f s after %s was lost", time.Since(lost).Seconds(), node)
@@ -129,7 +132,7 @@ func TestALostNodeWithTheDatabaseLosesNoVote(t *testing.T) {
 			time.Sleep(rest)
 		}
 		before := s.seen()
-		tool(t, 2*time.Minute, *harness, "node", "start", node)
+		power(t, "start", node)
 		started := time.Now()
 		kubectl(t, "wait", "--for=condition=ready", "--timeout=120s", "node/"+node)
 		ready(t)
@@ -144,6 +147,7 @@ func TestALostNodeWithTheDatabaseLosesNoVote(t *testing.T) {
 // soon as it is said that its own is off: what the runbook says of a lost node.
 func TestADatabaseThatIsToldOfItsNodesEndComesBackOnAnother(t *testing.T) {
 	long(t)
+	harnessed(t)
 	anew := func(flags ...string) {
 		tool(t, 3*time.Minute, "helm", "uninstall", "popeye", "--namespace", *namespace, "--wait")
 		kubectl(t, "delete", "pvc", "--all", "--timeout=120s")
@@ -158,7 +162,7 @@ func TestADatabaseThatIsToldOfItsNodesEndComesBackOnAnother(t *testing.T) {
 		regain(t, "start", node)
 	})
 	r := whileVoting(t, func(s *screen) {
-		tool(t, time.Minute, *harness, "node", "stop", node)
+		power(t, "stop", node)
 		eventually(t, 40*time.Second, s.stale)
 		eventually(t, time.Minute, func() error {
 			ready := kubectl(t, "get", "node", node, `--output=jsonpath={.status.conditions[?(@.type=="Ready")].status}`)
@@ -176,7 +180,7 @@ func TestADatabaseThatIsToldOfItsNodesEndComesBackOnAnother(t *testing.T) {
 		if now := nodeOf(t, "popeye-postgres-0"); now == node {
 			t.Errorf("the database is still on %s", now)
 		}
-		tool(t, 2*time.Minute, *harness, "node", "start", node)
+		power(t, "start", node)
 		kubectl(t, "wait", "--for=condition=ready", "--timeout=120s", "node/"+node)
 		kubectl(t, "taint", "node", node, taint+"-")
 		ready(t)
@@ -190,6 +194,12 @@ func soonAcknowledged(t *testing.T, r drill.Report) {
 	if r.Silence > 10*time.Second {
 		t.Errorf("no vote was acknowledged for %s", r.Silence)
 	}
+}
+
+// power does something to a node: stop, start, partition or heal it.
+func power(t *testing.T, how, node string) {
+	t.Helper()
+	tool(t, 2*time.Minute, *harness, "node", how, node)
 }
 
 // regain makes sure behind a test that a node is there, and spreads the pods again.

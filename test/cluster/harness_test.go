@@ -10,6 +10,7 @@ package cluster_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -29,8 +30,8 @@ import (
 
 var (
 	namespace = flag.String("namespace", "popeye", "namespace of the release")
-	address   = flag.String("url", "http://127.0.0.1:18080", "address of Traefik's Service")
-	harness   = flag.String("harness", os.Getenv("CLUSTER"), "program that gives and takes the power of nodes")
+	address   = flag.String("url", cmp.Or(os.Getenv("URL"), "http://127.0.0.1:18080"), "address of Traefik's Service")
+	harness   = flag.String("harness", cmp.Or(os.Getenv("CLUSTER"), "none"), "program that gives and takes the power of nodes, or none")
 	rate      = flag.Float64("rate", 200, "votes a second while something is done to the cluster; half of it in the short form")
 )
 
@@ -62,6 +63,15 @@ func long(t *testing.T) {
 		t.Skip("not in the short form")
 	}
 	release(t)
+}
+
+// harnessed skips a test that loads images or takes the power of nodes where that
+// cannot be.
+func harnessed(t *testing.T) {
+	t.Helper()
+	if *harness == "none" {
+		t.Skip("there is no harness")
+	}
 }
 
 // up installs Popeye, or brings it back to what the tests begin with, and returns
@@ -276,6 +286,10 @@ func newPoll(t *testing.T, before map[string]bool) string {
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if os.Getenv("KUBECONFIG") == "" { // what is done here must not be done to whatever kubectl finds
+		fmt.Fprintln(os.Stderr, "KUBECONFIG has to name the cluster: see scripts/cluster-test")
+		os.Exit(2)
+	}
 	if testing.Short() { // which shares its two cores with whatever else a check does
 		*rate /= 2
 	}
