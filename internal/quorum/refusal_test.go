@@ -175,7 +175,7 @@ func (h *house) wantRefused(c popeye.Cast, want error) {
 	h.Helper()
 	a, err := h.queue.Enqueue(h.Context(), c)
 	for _, kind := range []error{popeye.ErrUnavailable, popeye.ErrFull, popeye.ErrClosed, popeye.ErrNotFound} {
-		if errors.Is(err, kind) != (kind == want) {
+		if errors.Is(err, kind) != errors.Is(kind, want) {
 			h.Fatalf("the cast got %q and error %v, want %v alone", a.Outcome, err, want)
 		}
 	}

@@ -64,7 +64,7 @@ func TestSecretsAreInNoManifestLogOrEnvironment(t *testing.T) {
 		"the objects":            kubectl(t, "get", "pods,deployments,statefulsets,jobs,configmaps,services,cronjobs", "--output=yaml"),
 		"the events":             kubectl(t, "get", "events", "--output=yaml"),
 	}
-	for _, pod := range strings.Fields(kubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.name}")) {
+	for pod := range strings.FieldsSeq(kubectl(t, "get", "pods", "--output=jsonpath={.items[*].metadata.name}")) {
 		places["the log of "+pod] = kubectl(t, "logs", pod, "--all-containers", "--tail=-1")
 	}
 	for _, component := range []string{"redis", "postgres"} {

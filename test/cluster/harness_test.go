@@ -153,7 +153,7 @@ func nodeOf(t *testing.T, pod string) string {
 func besideTheDatabase(t *testing.T) string {
 	t.Helper()
 	servers := ofPods(t, "redis", "spec.nodeName")
-	for _, node := range strings.Fields(kubectl(t, "get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "--output=jsonpath={.items[*].metadata.name}")) {
+	for node := range strings.FieldsSeq(kubectl(t, "get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", "--output=jsonpath={.items[*].metadata.name}")) {
 		if node != nodeOf(t, "popeye-postgres-0") && slices.Contains(servers, node) {
 			return node
 		}
