@@ -19,8 +19,8 @@ const (
 	againAfter = 100 * time.Millisecond
 )
 
-// Slowly is how many times its Timeout a server may take to answer a cast that is
-// tried again.
+// Slowly is how many times its Timeout a server may take, at most, to answer a cast that
+// is tried again; nor may it take more than half of Patience.
 const Slowly = 3
 
 // errClosedMeanwhile says that a vote that reached a server cannot be completed any

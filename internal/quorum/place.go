@@ -16,9 +16,11 @@ type place struct {
 	server  Server
 	seed    uint64
 	timeout time.Duration
-	now     func() time.Time
-	breaker breaker
-	metrics placeMetrics
+	// patience bounds a call of whoever is patient.
+	patience time.Duration
+	now      func() time.Time
+	breaker  breaker
+	metrics  placeMetrics
 	// health says what it did when it was asked for its catalog last.
 	health atomic.Int32
 }
@@ -37,9 +39,11 @@ func newPlace(number int, p Place, c *Config, m *metrics) *place {
 		server:  p.Server,
 		seed:    seedOf(p.Name),
 		timeout: c.Timeout,
-		now:     c.Now,
-		breaker: breaker{rest: c.Rest, now: c.Now, began: c.Now(), log: c.Log.With("place", p.Name)},
-		metrics: m.of(p.Name),
+		// One that hangs leaves half of the time to the others.
+		patience: max(c.Timeout, min(Slowly*c.Timeout, c.Patience/2)),
+		now:      c.Now,
+		breaker:  breaker{rest: c.Rest, now: c.Now, began: c.Now(), log: c.Log.With("place", p.Name)},
+		metrics:  m.of(p.Name),
 	}
 }
 
@@ -58,7 +62,7 @@ func (p *place) isResting() bool { return p.breaker.isResting() }
 // limit bounds a call, which may take longer if whoever calls is patient.
 func (p *place) limit(patiently bool) time.Duration {
 	if patiently {
-		return Slowly * p.timeout
+		return p.patience
 	}
 	return p.timeout
 }

@@ -229,6 +229,21 @@ func TestCastWaitsForServersThatAreAwayForAMoment(t *testing.T) {
 	})
 }
 
+// One server that says nothing must not use up the time in which the others could be
+// asked again.
+func TestCastIsNotKeptFromServersThatAreBackByOneThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 3, popeye.First, func(c *quorum.Config) {
+			c.Rest, c.Timeout, c.Patience = 1, time.Second, 3*time.Second
+		})
+		h.wantCast(castOf(2, 1, 100), popeye.Accepted, 1, 100) // so the polls are known
+		h.servers[0].is(hanging)
+		h.servers[1].is(broken)
+		time.AfterFunc(1200*time.Millisecond, func() { h.servers[1].is(well) })
+		h.wantCast(cast(1, 100), popeye.Accepted, 1, 100)
+	})
+}
+
 // A vote that may have reached a server is never said to be refused.
 func TestCastThatIsTriedAgainWhenItsRoundIsClosedMayCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
