@@ -30,6 +30,8 @@ type screen struct {
 	breaks    int
 	away      time.Duration // the longest time without a stream
 	blind     time.Duration // the longest time between two frames
+	sighted   time.Duration // when that was over, from the begin
+	began     time.Time
 	last      time.Time
 	lost      time.Time // when it broke, zero while it is there
 }
@@ -38,7 +40,7 @@ type screen struct {
 func watch(t *testing.T, poll string) *screen {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &screen{poll: poll, cancel: cancel, done: make(chan struct{}), last: time.Now()}
+	s := &screen{poll: poll, cancel: cancel, done: make(chan struct{}), began: time.Now(), last: time.Now()}
 	t.Cleanup(s.close)
 	go func() {
 		defer close(s.done)
@@ -97,7 +99,9 @@ func (s *screen) show(total int64) {
 		s.away = max(s.away, now.Sub(s.lost))
 		s.lost = time.Time{}
 	}
-	s.blind = max(s.blind, now.Sub(s.last))
+	if gap := now.Sub(s.last); gap > s.blind {
+		s.blind, s.sighted = gap, now.Sub(s.began)
+	}
 	s.last = now
 	s.backwards = s.backwards || total < s.total
 	s.total = max(s.total, total)
@@ -143,8 +147,8 @@ func (s *screen) close() {
 func (s *screen) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("stream         broke %d times, was back after %s at most, %s at most between two frames\n",
-		s.breaks, s.away.Round(time.Millisecond), s.blind.Round(time.Millisecond))
+	return fmt.Sprintf("stream         broke %d times, was back after %s at most, %s at most between two frames, until %s\n",
+		s.breaks, s.away.Round(time.Millisecond), s.blind.Round(time.Millisecond), s.sighted.Round(time.Second))
 }
 
 // backWithin says that a stream that broke was soon back. While people vote, a stream that
