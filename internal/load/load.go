@@ -12,6 +12,8 @@ import (
 	"math"
 	"net"
 	"time"
+
+	"popeye/internal/progress"
 )
 
 // Bounds of a run.
@@ -196,12 +198,19 @@ func (r *run) seat(ctx context.Context) (*Audience, error) {
 	return watch(ctx, r.results, r.poll.ID, r.Viewers)
 }
 
+// progress returns which share of the votes is done after a while, and says so.
+func (r *run) progress(after time.Duration) (share float64, text string) {
+	done, acked := r.book.progress()
+	return float64(done) / float64(r.Votes), fmt.Sprintf("%d of %d votes, %.0f/s", done, r.Votes, float64(acked)/after.Seconds())
+}
+
 // castAll casts all votes, and returns why it stopped before the last, or nil.
 func (r *run) castAll(ctx context.Context) error {
 	casting, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	bar := showProgress(r.Progress, r.Votes, r.book.progress)
-	defer bar.end()
+	begin := time.Now()
+	bar := progress.Show(r.Progress, func() (float64, string) { return r.progress(time.Since(begin)) })
+	defer bar.End()
 	r.book.begin()
 	if r.Rate > 0 {
 		r.openLoop(ctx, casting, stop)

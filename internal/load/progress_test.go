@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +19,10 @@ func TestElsewhereThanOnATerminalProgressIsALineNowAndThen(t *testing.T) {
 	})
 }
 
-func TestOnATerminalABarGrows(t *testing.T) {
-	var out bytes.Buffer
-	p := &progress{out: &out, votes: 100, terminal: true, start: time.Now(), stop: make(chan struct{})}
-	p.count = func() (int64, int64) { return 50, 40 }
-	p.show(p.start.Add(2 * time.Second))
-	p.end()
-	bar := strings.Repeat("#", barWidth/2) + strings.Repeat(".", barWidth/2)
-	if got, want := out.String(), "\r\x1b[K["+bar+"] 50 of 100 votes, 20/s\r\x1b[K"; got != want {
-		t.Errorf("the terminal gets %q, want %q", got, want)
+func TestProgressIsTheShareOfTheVotesThatAreDoneAndTheRateOfThoseAcknowledged(t *testing.T) {
+	r := &run{Config: Config{Votes: 100}, book: &book{done: 50, acked: 40}}
+	share, text := r.progress(2 * time.Second)
+	if want := "50 of 100 votes, 20/s"; share != 0.5 || text != want {
+		t.Errorf("progress is %v and %q, want 0.5 and %q", share, text, want)
 	}
 }

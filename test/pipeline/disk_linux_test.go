@@ -1,12 +1,9 @@
 package pipeline_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"popeye"
@@ -16,12 +13,12 @@ import (
 
 func TestRedisWhoseDiskIsFullLosesNoVote(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t)
+	disk := labtest.SmallDisk(t, 4)
 	redis := labtest.RedisLike(t, lab.RedisConfig{Dir: filepath.Join(disk, "data")})
 	s := startSite(t, []*lab.Redis{redis}, 1, 1, 1)
 	s.open(popeye.First)
 	s.castAll("early ", "a", 20)
-	free := fill(t, disk)
+	free := labtest.Fill(t, disk)
 	var refused []string
 	votes := 0
 	for ; len(refused) < 20; votes++ {
@@ -48,11 +45,11 @@ func TestRedisWhoseDiskIsFullLosesNoVote(t *testing.T) {
 
 func TestOfThreeRedisServersOneWhoseDiskIsFullStopsNobody(t *testing.T) {
 	t.Parallel()
-	disk := smallDisk(t)
+	disk := labtest.SmallDisk(t, 4)
 	redis := labtest.RedisLike(t, lab.RedisConfig{Dir: filepath.Join(disk, "data")})
 	s := startSite(t, append(servers(t, 2), redis), 1, 1, 1)
 	s.open(popeye.First)
-	free := fill(t, disk)
+	free := labtest.Fill(t, disk)
 	votes := int64(0)
 	for ; redis.Running() || votes < 50; votes++ {
 		s.castAll(fmt.Sprint("voter ", votes, " "), "a", 1)
@@ -61,45 +58,4 @@ func TestOfThreeRedisServersOneWhoseDiskIsFullStopsNobody(t *testing.T) {
 	labtest.Start(t, redis)
 	s.castAll("later ", "b", 10)
 	s.closes(map[string]int64{"a": votes, "b": 10})
-}
-
-// smallDisk mounts a file system of a few megabytes for one test.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	err := syscall.Mount("popeye-test", dir, "tmpfs", 0, "size=4m,mode=0700")
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
-		t.Skipf("a small disk cannot be mounted here: %v", err)
-	}
-	if err != nil {
-		t.Fatalf("mount a small disk: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount the small disk: %v", err)
-		}
-	})
-	return dir
-}
-
-// fill leaves no byte free on a disk, until the function that it returns is
-// called.
-func fill(t *testing.T, disk string) (free func()) {
-	t.Helper()
-	file, err := os.Create(filepath.Join(disk, "ballast"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	for block := make([]byte, 4096); err == nil; {
-		_, err = file.Write(block)
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("fill the disk: %v", err)
-	}
-	return func() {
-		if err := os.Remove(file.Name()); err != nil {
-			t.Fatal(err)
-		}
-	}
 }
