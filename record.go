@@ -1,6 +1,42 @@
 package popeye
 
-import "time"
+import (
+	"bytes"
+	"cmp"
+	"time"
+)
+
+// Compare orders votes as a store takes them: by round, voter, stamp and serial.
+func (v Vote) Compare(o Vote) int {
+	if c := cmp.Compare(v.Round, o.Round); c != 0 {
+		return c
+	}
+	if c := bytes.Compare(v.Voter[:], o.Voter[:]); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(v.Stamp, o.Stamp); c != 0 {
+		return c
+	}
+	return cmp.Compare(v.Serial, o.Serial)
+}
+
+// OnePerVoter keeps of each voter in a round the vote that stands after all of
+// these, which are sorted by Compare: under policy First the earliest that is
+// confirmed, or else the earliest, under Change the latest. policyOf tells the
+// policy of a round.
+func OnePerVoter(sorted []Vote, policyOf func(round int64) Policy) []Vote {
+	kept := make([]Vote, 0, len(sorted))
+	for _, v := range sorted {
+		last := len(kept) - 1
+		switch {
+		case last < 0 || kept[last].Voter != v.Voter || kept[last].Round != v.Round:
+			kept = append(kept, v)
+		case policyOf(v.Round) == Change, kept[last].Unconfirmed && !v.Unconfirmed:
+			kept[last] = v
+		}
+	}
+	return kept
+}
 
 // Recorded is what a store did with a batch.
 type Recorded struct {

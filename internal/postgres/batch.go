@@ -1,32 +1,16 @@
 package postgres
 
 import (
-	"bytes"
-	"cmp"
 	"slices"
 
 	"popeye"
 )
 
-// compareVotes sorts by round, voter, stamp and serial. Two workers that write
-// rows in the order of their keys never wait for each other in a circle.
-func compareVotes(a, b popeye.Vote) int {
-	if c := cmp.Compare(a.Round, b.Round); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(a.Voter[:], b.Voter[:]); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(a.Stamp, b.Stamp); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.Serial, b.Serial)
-}
-
-// sorted returns a copy of votes in the order of their keys.
+// sorted returns a copy of votes in the order of their keys. Two workers that write
+// rows in that order never wait for each other in a circle.
 func sorted(votes []popeye.Vote) []popeye.Vote {
 	votes = slices.Clone(votes)
-	slices.SortFunc(votes, compareVotes)
+	slices.SortFunc(votes, popeye.Vote.Compare)
 	return votes
 }
 
@@ -42,20 +26,9 @@ func roundsOf(votes []popeye.Vote) []int64 {
 }
 
 // onePerVoter keeps of each voter in a round the vote that stands after all of
-// them: under policy first the earliest that is confirmed, or else the earliest,
-// under change the latest. A statement cannot touch a row twice.
+// them. A statement cannot touch a row twice.
 func onePerVoter(votes []popeye.Vote, rounds map[int64]round) []popeye.Vote {
-	kept := make([]popeye.Vote, 0, len(votes))
-	for _, v := range votes {
-		last := len(kept) - 1
-		switch {
-		case last < 0 || kept[last].Voter != v.Voter || kept[last].Round != v.Round:
-			kept = append(kept, v)
-		case rounds[v.Round].policy == popeye.Change, kept[last].Unconfirmed && !v.Unconfirmed:
-			kept[last] = v
-		}
-	}
-	return kept
+	return popeye.OnePerVoter(votes, func(number int64) popeye.Policy { return rounds[number].policy })
 }
 
 // columns are votes as a statement takes them: one array for each column.

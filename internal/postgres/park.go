@@ -42,7 +42,7 @@ func (s *Store) Park(ctx context.Context, parked []popeye.Parked) (recorded pope
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	parked = slices.Clone(parked)
-	slices.SortFunc(parked, func(a, b popeye.Parked) int { return compareVotes(a.Vote, b.Vote) })
+	slices.SortFunc(parked, func(a, b popeye.Parked) int { return a.Vote.Compare(b.Vote) })
 	votes, reasons := make([]popeye.Vote, len(parked)), make([]string, len(parked))
 	for i, p := range parked {
 		votes[i], reasons[i] = p.Vote, p.Reason

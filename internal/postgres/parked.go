@@ -142,6 +142,6 @@ func unpark(ctx context.Context, tx pgx.Tx, round int64, options int) ([]popeye.
 		v.Choices = fromColumn(choices)
 		return v, err
 	})
-	slices.SortFunc(votes, compareVotes)
+	slices.SortFunc(votes, popeye.Vote.Compare)
 	return votes, err
 }

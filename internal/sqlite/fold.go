@@ -1,29 +1,12 @@
 package sqlite
 
 import (
-	"bytes"
-	"cmp"
 	"iter"
 	"math/bits"
 	"slices"
 
 	"popeye"
 )
-
-// compareVotes sorts by round, voter, stamp and serial. Rows written in the
-// order of their keys find their page where the one before has left it.
-func compareVotes(a, b popeye.Vote) int {
-	if c := cmp.Compare(a.Round, b.Round); c != 0 {
-		return c
-	}
-	if c := bytes.Compare(a.Voter[:], b.Voter[:]); c != 0 {
-		return c
-	}
-	if c := cmp.Compare(a.Stamp, b.Stamp); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.Serial, b.Serial)
-}
 
 // byRound yields the votes of each round of a sorted batch.
 func byRound(batch []popeye.Vote) iter.Seq[[]popeye.Vote] {
@@ -39,23 +22,6 @@ func byRound(batch []popeye.Vote) iter.Seq[[]popeye.Vote] {
 			batch = batch[n:]
 		}
 	}
-}
-
-// onePerVoter keeps of each voter the vote that stands after all of them: under
-// policy first the earliest that is confirmed, or else the earliest, under
-// change the latest. The votes are of one round, and sorted.
-func onePerVoter(p popeye.Policy, votes []popeye.Vote) []popeye.Vote {
-	kept := make([]popeye.Vote, 0, len(votes))
-	for _, v := range votes {
-		last := len(kept) - 1
-		switch {
-		case last < 0 || kept[last].Voter != v.Voter:
-			kept = append(kept, v)
-		case p == popeye.Change, kept[last].Unconfirmed && !v.Unconfirmed:
-			kept[last] = v
-		}
-	}
-	return kept
 }
 
 // notFirst returns the votes that say of themselves that their voter has voted

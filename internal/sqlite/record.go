@@ -22,7 +22,9 @@ var errKnown = errors.New("a voter is known already")
 // server to compare with.
 func (s *Store) Record(ctx context.Context, votes []popeye.Vote, _ popeye.Progress) (popeye.Recorded, error) {
 	batch := slices.Clone(votes)
-	slices.SortFunc(batch, compareVotes)
+	// Rows written in the order of their keys find their page where the one before has
+	// left it.
+	slices.SortFunc(batch, popeye.Vote.Compare)
 	// Nearly every vote is its voter's first, and inserting it shows whether it
 	// is. Reading beforehand would make each vote a quarter dearer.
 	recorded, err := s.record(ctx, batch, true)
@@ -105,7 +107,7 @@ func (s *Store) writeVotes(ctx context.Context, tx *sql.Tx, r *round, votes []po
 	if r.state == popeye.Final {
 		return s.reject(ctx, tx, r, votes)
 	}
-	votes = onePerVoter(r.policy, votes)
+	votes = popeye.OnePerVoter(votes, func(int64) popeye.Policy { return r.policy })
 	asked := votes
 	if trusting {
 		asked = notFirst(votes)
