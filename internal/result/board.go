@@ -230,7 +230,7 @@ func (b *board) join(v *viewer, greeting []byte, s *snapshot) bool {
 	if !a.join(v, greeting, s) {
 		return false
 	}
-	b.start.Do(func() { b.role.work.Go(b.publish) })
+	b.start.Do(func() { b.role.begin(b.publish) })
 	b.wake() // something may have changed since s was read
 	return true
 }

@@ -195,6 +195,16 @@ func TestNothingButHeartbeatsIsSentWhileNothingChanges(t *testing.T) {
 	})
 }
 
+// The first viewer of a poll, who starts its publisher, may have come just before.
+func TestNothingBeginsThatTheEndDoesNotWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _, _ := watched(t)
+		b.role.End()
+		b.role.begin(func() { t.Error("something began after the end") })
+		synctest.Wait()
+	})
+}
+
 func TestViewerThatMissedFramesReadsTheNewest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, r, store := watched(t)

@@ -87,10 +87,9 @@ type Result struct {
 	viewers atomic.Int64
 	frames  prometheus.Counter
 
-	// Publishers work and streams live until ended is closed; work counts the
-	// publishers, and those who write to slow viewers.
+	// Publishers work and streams live until ended is closed, which mu guards; work
+	// counts the publishers, and those who write to slow viewers.
 	ended chan struct{}
-	end   sync.Once
 	work  sync.WaitGroup
 }
 
@@ -156,12 +155,31 @@ func (s *Result) Ready() error { return s.fresh.ready() }
 
 // End ends the streams, and returns when they are gone. It may be called again.
 func (s *Result) End() {
-	s.end.Do(func() { close(s.ended) })
+	s.shut()
 	for _, b := range s.concerned(popeye.EveryPoll) {
 		b.update() // the last change is never dropped
 		b.end(nil)
 	}
 	s.work.Wait()
+}
+
+// shut lets nothing begin any more, and ends what has begun.
+func (s *Result) shut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.isEnded() {
+		close(s.ended)
+	}
+}
+
+// begin does f in a goroutine that End waits for, or nothing once End was called:
+// who comes while it waits cannot be waited for any more.
+func (s *Result) begin(f func()) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if !s.isEnded() {
+		s.work.Go(f)
+	}
 }
 
 // concerned returns the boards that a ring for poll is for.
