@@ -30,7 +30,7 @@ type Worker struct {
 	Operations
 	Queue
 	Room
-	Linger         time.Duration `default:"20ms" placeholder:"D" help:"The least time between two batches of votes from one queue server that is neither idle nor behind, 0 to 1s. More saves the database, the queue servers and this worker work, as each batch costs them a few writes to disk, and lets results be so much later."`
+	Linger         time.Duration `default:"20ms" placeholder:"D" help:"How often batches of votes are taken from queue servers that are neither idle nor behind, and recorded together, 0 to 1s. More saves the database, the queue servers and this worker work, as each batch costs them a few writes to disk, and lets results be so much later."`
 	QueueRetention time.Duration `default:"10m" placeholder:"D" help:"For how long recorded votes stay in the queue, as far as there is room, so that a database that loses its last commits can be healed."`
 	Database
 	Logging

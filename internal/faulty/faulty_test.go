@@ -115,7 +115,7 @@ type store struct {
 	recorded, others int
 }
 
-func (s *store) Record(_ context.Context, votes []popeye.Vote, _ popeye.Progress) (popeye.Recorded, error) {
+func (s *store) Record(_ context.Context, votes []popeye.Vote, _ ...popeye.Progress) (popeye.Recorded, error) {
 	s.recorded += len(votes)
 	return popeye.Recorded{}, nil
 }

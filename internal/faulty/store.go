@@ -9,7 +9,7 @@ import (
 // Recorder is the end of a store at which votes arrive.
 type Recorder interface {
 	// Record stores votes in one transaction, and notes how far that came.
-	Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error)
+	Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error)
 	// Park keeps votes that can never be recorded.
 	Park(ctx context.Context, parked []popeye.Parked) (popeye.Recorded, error)
 	// Certify hashes the receipts of final rounds.
@@ -42,8 +42,8 @@ func NewStore(seed uint64, f Faults, recorder Recorder, register Register) *Stor
 }
 
 // Record records, or fails; after a failure the votes may be recorded.
-func (s *Store) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error) {
-	return around(ctx, s.faults, func() (popeye.Recorded, error) { return s.recorder.Record(ctx, votes, p) })
+func (s *Store) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
+	return around(ctx, s.faults, func() (popeye.Recorded, error) { return s.recorder.Record(ctx, votes, done...) })
 }
 
 // Park parks, or fails; after a failure the votes may be parked.

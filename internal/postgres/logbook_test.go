@@ -195,6 +195,23 @@ func TestAServerThatWasFollowedByAnotherIsNotBelievedToBeBack(t *testing.T) {
 	}
 }
 
+func TestBatchesOfSeveralServersAreNotedInOneTransaction(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	done := []popeye.Progress{
+		{Server: "B", Worker: "w", Batch: 1}, {}, {Server: "A", Worker: "w", Batch: 2},
+		{Server: "A", Worker: "v", Batch: 1}, {Server: "A", Worker: "w", Batch: 1}, {Server: "A", Worker: "w", Batch: 1},
+	}
+	if _, err := s.Record(t.Context(), nil, done...); err != nil {
+		t.Fatal(err)
+	}
+	expectLost(t, s, taken("b", "B", "1-1", 1), "")
+	whole := taken("a", "A", "1-1", 2)
+	whole.Progress["v"] = 1
+	expectLost(t, s, whole, "")
+	expectLost(t, s, taken("a", "A", "1-1", 3), "0")
+}
+
 func TestTheProgressOfForgottenWorkersIsForgotten(t *testing.T) {
 	t.Parallel()
 	s := openNew(t)

@@ -31,7 +31,7 @@ func TestPlansDoNotDependOnWhatIsKnownOfTheVotes(t *testing.T) {
 			sql  string
 			args []any
 		}{
-			"record": {recordVotes, []any{c.rounds, c.voters, c.choices, c.stamps, c.serials, c.unconfirmed, rounds, now, "s", "w", 1}},
+			"record": {recordVotes, []any{c.rounds, c.voters, c.choices, c.stamps, c.serials, c.unconfirmed, rounds, now, []string{"s"}, []string{"w"}, []int64{1}}},
 			"park": {parkVotes, []any{
 				c.rounds, c.voters, c.choices, c.stamps, c.serials, c.unconfirmed,
 				rounds, make([]string, len(c.rounds)), true, now,

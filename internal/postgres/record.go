@@ -68,7 +68,9 @@ const recordVotes = `WITH given AS (
 	ON CONFLICT (round, option) DO UPDATE SET votes = t.votes + excluded.votes
 ), noted AS (
 	INSERT INTO progress AS p (server, worker, batches)
-	SELECT $9, $10, int8multirange(int8range($11, $11, '[]')) FROM (SELECT count(*) FROM saved) AS afterwards WHERE $9 <> ''
+	SELECT server, worker, range_agg(int8range(batch, batch, '[]'))
+	FROM (SELECT count(*) FROM saved) AS afterwards, unnest($9::text[], $10::text[], $11::bigint[]) AS done (server, worker, batch)
+	GROUP BY server, worker ORDER BY server, worker
 	ON CONFLICT (server, worker) DO UPDATE SET batches = p.batches + excluded.batches, noted = now()
 	WHERE NOT p.batches @> excluded.batches
 )
@@ -77,14 +79,14 @@ SELECT polls.id, sum(moves.stored)::bigint FROM moves LEFT JOIN polls USING (rou
 // Record counts the votes in one transaction, on the database's disk when it
 // returns nil. Of each voter one vote counts, in whatever order and however
 // often votes are delivered: under policy first the confirmed one, or else the
-// first to come, under change the one with the highest stamp. Unless p is zero,
-// it is noted in the same transaction; a batch that was lost is still missing
+// first to come, under change the one with the highest stamp. What of done is not
+// zero is noted in the same transaction; a batch that was lost is still missing
 // after that of the next. What came too late is parked before.
 //
 // Where a vote can never be recorded, it fails with popeye.ErrUnrecordable and
 // records none; with popeye.ErrNotFound as well where that is because its round
 // is not there.
-func (s *Store) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (recorded popeye.Recorded, err error) {
+func (s *Store) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (recorded popeye.Recorded, err error) {
 	if err := ctx.Err(); err != nil {
 		return popeye.Recorded{}, fmt.Errorf("record %d votes: %w", len(votes), err)
 	}
@@ -92,7 +94,7 @@ func (s *Store) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progre
 	defer cancel()
 	batch := sorted(votes)
 	err = s.retry(ctx, func(ctx context.Context) error {
-		err := s.record(ctx, batch, p, &recorded)
+		err := s.record(ctx, batch, done, &recorded)
 		if errors.Is(err, errShut) { // what is remembered of a round is out of date
 			s.rounds.forget(roundsOf(batch))
 		}
@@ -105,7 +107,7 @@ func (s *Store) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progre
 }
 
 // record writes a sorted batch, and adds to recorded what that changes.
-func (s *Store) record(ctx context.Context, batch []popeye.Vote, p popeye.Progress, recorded *popeye.Recorded) error {
+func (s *Store) record(ctx context.Context, batch []popeye.Vote, done []popeye.Progress, recorded *popeye.Recorded) error {
 	rounds, err := s.findRounds(ctx, roundsOf(batch))
 	if errors.Is(err, popeye.ErrNotFound) {
 		return fmt.Errorf("%w: %w", popeye.ErrUnrecordable, err)
@@ -125,7 +127,7 @@ func (s *Store) record(ctx context.Context, batch []popeye.Vote, p popeye.Progre
 		}
 		live = append(live, v)
 	}
-	b := recordBatch{votes: onePerVoter(live, rounds), rounds: rounds, progress: p}
+	b := recordBatch{votes: onePerVoter(live, rounds), rounds: rounds, done: done}
 	if err := s.reject(ctx, late, b.changing(), recorded); err != nil {
 		return err
 	}
@@ -134,9 +136,9 @@ func (s *Store) record(ctx context.Context, batch []popeye.Vote, p popeye.Progre
 
 // recordBatch is what one recording statement writes.
 type recordBatch struct {
-	votes    []popeye.Vote
-	rounds   map[int64]round
-	progress popeye.Progress
+	votes  []popeye.Vote
+	rounds map[int64]round
+	done   []popeye.Progress
 }
 
 // changing returns the rounds of b that are under policy change.
@@ -150,15 +152,26 @@ func (b *recordBatch) changing() []int64 {
 	return ids
 }
 
+// progress returns what is to be noted, by column.
+func (b *recordBatch) progress() (servers, workers []string, batches []int64) {
+	for _, p := range b.done {
+		if p != (popeye.Progress{}) {
+			servers, workers, batches = append(servers, p.Server), append(workers, p.Worker), append(batches, p.Batch)
+		}
+	}
+	return servers, workers, batches
+}
+
 // write runs the recording statement. It fails with errShut where a round's end
 // has come first.
 func (s *Store) write(ctx context.Context, on querier, b *recordBatch, recorded *popeye.Recorded) error {
-	if len(b.votes) == 0 && b.progress == (popeye.Progress{}) {
+	servers, workers, batches := b.progress()
+	if len(b.votes) == 0 && len(batches) == 0 {
 		return nil
 	}
 	c := columnsOf(b.votes)
 	rows, err := on.Query(ctx, recordVotes, s.sessions.mode(), c.rounds, c.voters, c.choices, c.stamps, c.serials, c.unconfirmed,
-		b.changing(), s.now().UnixMilli(), b.progress.Server, b.progress.Worker, b.progress.Batch)
+		b.changing(), s.now().UnixMilli(), servers, workers, batches)
 	if err != nil {
 		return recording(err)
 	}

@@ -20,7 +20,7 @@ var errKnown = errors.New("a voter is known already")
 // under change the one with the highest stamp. Where a vote can never be recorded, it fails with
 // popeye.ErrUnrecordable and records none. Progress is not noted: there is no
 // server to compare with.
-func (s *Store) Record(ctx context.Context, votes []popeye.Vote, _ popeye.Progress) (popeye.Recorded, error) {
+func (s *Store) Record(ctx context.Context, votes []popeye.Vote, _ ...popeye.Progress) (popeye.Recorded, error) {
 	batch := slices.Clone(votes)
 	// Rows written in the order of their keys find their page where the one before has
 	// left it.

@@ -21,7 +21,7 @@ type Store interface {
 
 // Votes is where votes end up.
 type Votes interface {
-	Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error)
+	Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error)
 	Park(ctx context.Context, parked []popeye.Parked) (popeye.Recorded, error)
 	Certify(ctx context.Context) error
 }

@@ -24,6 +24,8 @@ type book struct {
 	away    error               // what every call fails with, when set
 	fails   map[string]error    // what calls of one kind fail with
 	gate    chan struct{}       // what Record waits for, when set
+	begun   int                 // how often it has waited for that
+	rejects bool                // every new vote is one that comes too late
 	moody   *rand.Rand          // makes calls fail, some after the fact, when set
 	done    []string
 
@@ -82,12 +84,16 @@ func (b *book) set(change func(b *book)) {
 	change(b)
 }
 
-func (b *book) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error) {
+func (b *book) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
 	b.mu.Lock()
 	gate := b.gate
 	b.mu.Unlock()
 	if gate != nil {
-		<-gate
+		b.set(func(b *book) { b.begun++ })
+		select {
+		case <-gate:
+		case <-ctx.Done():
+		}
 	}
 	var r popeye.Recorded
 	err := b.do("record", func() error {
@@ -104,12 +110,17 @@ func (b *book) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progres
 			}
 		}
 		for _, v := range votes {
+			if _, ok := b.votes[v.Voter]; !ok && b.rejects {
+				r.Rejected++
+			}
 			b.votes[v.Voter] = v
 			r.Moved = b.move(r.Moved, v.Round)
 		}
-		if p != (popeye.Progress{}) {
-			b.progress[p] = true
-			b.done = append(b.done, "progress")
+		for _, p := range done {
+			if p != (popeye.Progress{}) {
+				b.progress[p] = true
+				b.done = append(b.done, "progress")
+			}
 		}
 		return nil
 	})

@@ -278,13 +278,13 @@ type gated struct {
 	gate    <-chan struct{}
 }
 
-func (g gated) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error) {
+func (g gated) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
 	select {
 	case g.reached <- struct{}{}:
 	default:
 	}
 	<-g.gate
-	return g.Recorder.Record(context.WithoutCancel(ctx), votes, p)
+	return g.Recorder.Record(context.WithoutCancel(ctx), votes, done...)
 }
 
 // slow is a store that takes its time, for each batch another.
@@ -293,7 +293,7 @@ type slow struct {
 	pause func() time.Duration
 }
 
-func (s slow) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error) {
+func (s slow) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
 	<-time.After(s.pause())
-	return s.Recorder.Record(ctx, votes, p)
+	return s.Recorder.Record(ctx, votes, done...)
 }

@@ -61,7 +61,7 @@ func newMetrics(r prometheus.Registerer, servers []QueueServer) *metrics {
 		recorded: counter("votes_recorded_total", "Votes handed to the store and recorded, repeated deliveries included."),
 		parked:   counter("votes_parked_total", "Votes that can never be recorded and were put aside, repeated deliveries included."),
 		rejected: counter("votes_rejected_total", "Votes that came after their round was final or were put aside, each counted once."),
-		batches:  counters("batches_total", "Batches recorded, one transaction each.", "place"),
+		batches:  counters("batches_total", "Batches recorded; those of several places may share a transaction.", "place"),
 		batchSize: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "popeye_worker_batch_votes",
 			Help:    "Votes in a recorded batch.",
@@ -69,7 +69,7 @@ func newMetrics(r prometheus.Registerer, servers []QueueServer) *metrics {
 		}),
 		duration: auto.NewHistogram(prometheus.HistogramOpts{
 			Name:    "popeye_worker_record_seconds",
-			Help:    "Time that the store took for a batch, failed or not.",
+			Help:    "Time that the store took for a transaction, failed or not.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}),
 		seals:    counters("seals_total", "Rounds of which a queue has nothing more, as far as the store was told.", "place"),

@@ -48,7 +48,7 @@ func (m *mover) moveAll(ctx context.Context) {
 func (m *mover) receive(ctx context.Context) (*batch, error) {
 	full := false
 	if !m.holds {
-		if !m.turns.take(ctx, m.worker.Linger) {
+		if !m.turns.take(ctx) {
 			return nil, ctx.Err()
 		}
 		defer func() { m.turns.give(full) }()

@@ -56,15 +56,16 @@ type Server interface {
 // Recorder is where votes go.
 type Recorder interface {
 	// Record stores votes in one transaction, and in the same one how far the
-	// worker has come, unless p is zero; there may be no votes. Repeating it
-	// changes nothing. It fails with popeye.ErrUnrecordable, and has then written
+	// worker has come with the queue servers that they are from; there may be no
+	// votes. Repeating it changes nothing. It fails with popeye.ErrUnrecordable, and has then written
 	// nothing, when a vote is at fault, and with popeye.ErrNotFound as well when
 	// that is because a round is not there at all. Any other error says that the
 	// store is at fault.
 	//
-	// A store that lacks a batch before p's must go on lacking it: noting only
-	// the highest would hide that the store has lost what it had committed.
-	Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error)
+	// A store that lacks a batch before one of done must go on lacking it: noting
+	// only the highest would hide that the store has lost what it had committed.
+	// What is zero of done is passed over.
+	Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error)
 	// Park keeps votes that can never be recorded; repeating it changes nothing.
 	Park(ctx context.Context, parked []popeye.Parked) (popeye.Recorded, error)
 	// Certify computes what is published of final rounds and was not yet. It may

@@ -119,6 +119,24 @@ func (p *pipeline) wantMetric(name, place string, want float64) {
 	p.Errorf("there is no metric %s of %s", name, place)
 }
 
+// wantCount wants the value of a counter without labels.
+func wantCount(t *testing.T, metrics *prometheus.Registry, name string, want float64) {
+	t.Helper()
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatalf("gather: %v", err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			if got := f.GetMetric()[0].GetCounter().GetValue(); got != want {
+				t.Errorf("%s is %v, want %v", name, got, want)
+			}
+			return
+		}
+	}
+	t.Errorf("there is no metric %s", name)
+}
+
 // votes are first votes in round 1 of voters from, from+1 ... until before to.
 func votes(from, to int) []popeye.Vote {
 	var all []popeye.Vote

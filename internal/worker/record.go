@@ -118,17 +118,15 @@ func divide(part []popeye.Delivery) [][]popeye.Delivery {
 	return [][]popeye.Delivery{part[:half], part[half:]}
 }
 
-// store records votes in one transaction and measures it. It returns the polls
-// whose shown result moved. Failures of the store are told, those of a vote are
+// store records votes in one transaction. It returns the polls whose shown result
+// moved. Failures of the store are told, those of a vote are
 // not.
 func (w *Worker) store(ctx context.Context, place string, part []popeye.Delivery, p popeye.Progress) ([]string, error) {
 	votes := make([]popeye.Vote, len(part))
 	for i, d := range part {
 		votes[i] = d.Vote
 	}
-	began := time.Now()
-	recorded, err := w.Recorder.Record(ctx, votes, p)
-	w.metrics.duration.Observe(time.Since(began).Seconds())
+	recorded, err := w.joint.Record(ctx, votes, p)
 	if errors.Is(err, popeye.ErrUnrecordable) {
 		w.health.store(nil)
 		return nil, err
@@ -140,6 +138,14 @@ func (w *Worker) store(ctx context.Context, place string, part []popeye.Delivery
 	}
 	w.metrics.record(place, len(votes), recorded)
 	return recorded.Moved, nil
+}
+
+// transact records votes in one transaction and measures it.
+func (w *Worker) transact(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
+	began := time.Now()
+	recorded, err := w.Recorder.Record(ctx, votes, done...)
+	w.metrics.duration.Observe(time.Since(began).Seconds())
+	return recorded, err
 }
 
 // park puts votes aside that can never be recorded, because of err. It returns

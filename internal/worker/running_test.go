@@ -105,23 +105,6 @@ func (b *running) wantLog(want ...string) {
 	}
 }
 
-func (b *running) wantCount(name string, want float64) {
-	b.Helper()
-	families, err := b.metrics.Gather()
-	if err != nil {
-		b.Fatalf("gather: %v", err)
-	}
-	for _, f := range families {
-		if f.GetName() == name {
-			if got := f.GetMetric()[0].GetCounter().GetValue(); got != want {
-				b.Errorf("%s is %v, want %v", name, got, want)
-			}
-			return
-		}
-	}
-	b.Errorf("there is no metric %s", name)
-}
-
 // ackLogger notes acknowledgements where the book notes everything else.
 type ackLogger struct {
 	*memory.Queue

@@ -32,7 +32,7 @@ func newServer(w *Worker, q QueueServer) *server {
 	return &server{
 		QueueServer: q,
 		worker:      w,
-		turns:       turns{token: make(chan struct{}, 1)},
+		turns:       turns{beat: &w.beat, token: make(chan struct{}, 1)},
 		look:        newSignal(),
 	}
 }
@@ -69,39 +69,4 @@ func (s signal) give() {
 	case s <- struct{}{}:
 	default:
 	}
-}
-
-// turns let the consumers of one server receive one after the other, and none
-// too soon after the last: then votes come in batches.
-type turns struct {
-	token chan struct{}
-	// began is when the last Receive did, full whether it left more behind. Both
-	// belong to whoever has the token.
-	began time.Time
-	full  bool
-}
-
-// take waits for the caller's turn and for what is left of the linger. It
-// returns false when ctx is done first.
-func (t *turns) take(ctx context.Context, linger time.Duration) bool {
-	select {
-	case t.token <- struct{}{}:
-	case <-ctx.Done():
-		return false
-	}
-	if !t.full {
-		wait(ctx, linger-time.Since(t.began))
-	}
-	if ctx.Err() != nil {
-		<-t.token
-		return false
-	}
-	t.began = time.Now()
-	return true
-}
-
-// give ends the turn. Full says that there was more to receive.
-func (t *turns) give(full bool) {
-	t.full = full
-	<-t.token
 }

@@ -30,10 +30,10 @@ type Config struct {
 	// where the queue is embedded: nothing of it is ever lost alone.
 	Logbook Logbook
 	Bell    Bell
-	// Linger is the least time between the beginnings of two batches of one
-	// queue, so that a transaction holds more than a vote or two. A batch that
-	// follows a full one, or comes after an idle while, does not wait. Zero where
-	// casters wait for their vote to be recorded.
+	// Linger is the time between two beats. All queues begin batches with them, so
+	// that a transaction holds more than a vote or two, and both copies of each
+	// vote. A batch that follows a full one, or comes after an idle while, does not
+	// wait. Zero where casters wait for their vote to be recorded.
 	Linger time.Duration
 	// SyncEvery is how often the definitions are read and published again, so that
 	// a queue that lost them, or a change that nobody announced, does no harm for
@@ -64,6 +64,8 @@ const Grace = 10 * time.Second
 type Worker struct {
 	Config
 	servers []*server
+	beat    beat
+	joint   *joint
 	metrics *metrics
 	health  *health
 	grumble grumble
@@ -100,6 +102,8 @@ func New(c Config) *Worker {
 		pass:    newSignal(),
 		ended:   newSignal(),
 	}
+	w.beat.linger = c.Linger
+	w.joint = newJoint(len(c.Queues), c.Batch, c.Linger, w.transact)
 	for _, q := range c.Queues {
 		w.servers = append(w.servers, newServer(w, q))
 	}
@@ -118,6 +122,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		loops.Go(func() { s.run(ctx) })
 	}
 	loops.Wait()
+	w.joint.wait()
 	return nil
 }
 

@@ -85,8 +85,8 @@ func TestAVoteThatCanNeverBeRecordedIsParkedAndHoldsBackNoOther(t *testing.T) {
 		if len(b.book.parked) != 1 || b.book.parked[0].Vote.Voter != voter(guilty) {
 			b.Errorf("parked are %d votes, want the one that cannot be recorded", len(b.book.parked))
 		}
-		b.wantCount("popeye_worker_votes_parked_total", 1)
-		b.wantCount("popeye_worker_votes_recorded_total", voters-1)
+		wantCount(b.T, b.metrics, "popeye_worker_votes_parked_total", 1)
+		wantCount(b.T, b.metrics, "popeye_worker_votes_recorded_total", voters-1)
 	})
 }
 
