@@ -199,8 +199,12 @@ func TestBatchesOfSeveralServersAreNotedInOneTransaction(t *testing.T) {
 	t.Parallel()
 	s := openNew(t)
 	done := []popeye.Progress{
-		{Server: "B", Worker: "w", Batch: 1}, {}, {Server: "A", Worker: "w", Batch: 2},
-		{Server: "A", Worker: "v", Batch: 1}, {Server: "A", Worker: "w", Batch: 1}, {Server: "A", Worker: "w", Batch: 1},
+		{Server: "B", Worker: "w", Batch: 1},
+		{},
+		{Server: "A", Worker: "w", Batch: 2},
+		{Server: "A", Worker: "v", Batch: 1},
+		{Server: "A", Worker: "w", Batch: 1},
+		{Server: "A", Worker: "w", Batch: 1},
 	}
 	if _, err := s.Record(t.Context(), nil, done...); err != nil {
 		t.Fatal(err)
