@@ -39,7 +39,7 @@ func TestVoterKeysAreReplacedWithoutLoggingAnyoneOut(t *testing.T) {
 	f.poll.eventually("the new round takes votes", func() bool { return v.cast("p", `{"choices":["b"]}`).status == http.StatusCreated })
 	last := f.startPoll()
 	last.eventually("poll is ready", func() bool { return last.ready().status == http.StatusOK })
-	last.voter().cast("p", `{"choices":["b"]}`).want(http.StatusCreated)
+	f.castOne(last, "b")
 	f.counted(2)
 }
 
@@ -48,9 +48,7 @@ func TestWhatCannotBeRecordedIsParkedAndTold(t *testing.T) {
 	servers := redisOf(t, 1)
 	f := startFleet(t, labtest.Database(t), servers...)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.organise("", "parked", "list").want(0, "ROUND  POLL")
 	round := f.putUnrecordable(servers[0])
 	f.result.eventually("it is parked", func() bool { return f.result.result("p").Ledger.Rejected == 1 })
@@ -81,9 +79,7 @@ func TestDatabaseThatLostVotesIsFoundOutAndHealed(t *testing.T) {
 	database := labtest.Postgres(t, "fsync=off")
 	f := startFleet(t, database.DSN("postgres"), redisOf(t, 1)...)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.cast(f.poll, 9)
 	f.counted(10)
 	f.verified().want(0, "counted 10 votes in 1 rounds", "found 10 votes")
@@ -112,9 +108,7 @@ func TestClosedPollWhoseQueueIsLostIsDeclaredFinal(t *testing.T) {
 	servers := redisOf(t, 1)
 	f := startFleet(t, labtest.Database(t), servers...)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.counted(1)
 	f.organise("", "polls", "finalise", "p").want(1, "Only a closed poll")
 	labtest.Do(t, servers[0].Wipe)

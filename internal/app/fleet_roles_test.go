@@ -38,9 +38,7 @@ func TestRolesStartInAnyOrderAndSayWhatTheyWaitFor(t *testing.T) {
 	labtest.Start(t, queue)
 	f.allReady()
 	f.poll.eventually("poll knows the poll", func() bool { return f.poll.voter().get("/p/p").status == http.StatusOK })
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.counted(1)
 }
 
@@ -58,10 +56,8 @@ func TestVoteGoesAllTheWayAndThePollBecomesFinal(t *testing.T) {
 	second := f.startPoll()
 	second.eventually("the second poll is ready", func() bool { return second.ready().status == http.StatusOK })
 
-	f.poll.eventually("the round has its voter key", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
-	receipt := fmt.Sprint(f.poll.voter().cast("p", `{"choices":["b"]}`).want(201).member("receipt"))
+	f.castOne(f.poll, "a")
+	receipt := fmt.Sprint(f.castOne(f.poll, "b").member("receipt"))
 	f.cast(second, 8)
 	f.counted(10)
 	if found := f.result.voter().get("/api/v1/receipts/" + receipt).want(200); !strings.Contains(found.body, "counted") {
@@ -88,9 +84,7 @@ func TestThreeQueuesGoOnWithoutOne(t *testing.T) {
 	labtest.Do(t, queues[1].Kill)
 	f := startFleet(t, labtest.Database(t), queues...)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.cast(f.poll, 20)
 	f.counted(21)
 	labtest.Start(t, queues[1])
@@ -114,9 +108,7 @@ func TestVotingGoesOnWithoutTheDatabaseAndStopsWithoutTheQueue(t *testing.T) {
 	queue, database := labtest.Redis(t), labtest.Postgres(t)
 	f := startFleet(t, database.DSN("postgres"), queue)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	f.counted(1)
 	labtest.Do(t, database.Kill)
 	f.cast(f.poll, 10)
@@ -221,9 +213,7 @@ func TestPollSaysWhenItLacksARoundsKey(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, labtest.Database(t), redisOf(t, 1)...)
 	f.apply()
-	f.poll.eventually("a vote is taken", func() bool {
-		return f.poll.voter().cast("p", `{"choices":["a"]}`).status == http.StatusCreated
-	})
+	f.castOne(f.poll, "a")
 	write(t, f.voterKeys, secondKey)
 	other := f.startPoll()
 	other.eventually("it says what it lacks", func() bool { return strings.Contains(other.log(), "--voter-key-file") })

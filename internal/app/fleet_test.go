@@ -3,6 +3,7 @@ package app_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -31,6 +32,8 @@ type fleet struct {
 	voterKeys, token string
 
 	poll, worker, result, admin *house
+	// voters is how many have cast.
+	voters int
 }
 
 // newFleet returns a fleet without roles, on a database and queue servers that
@@ -172,8 +175,24 @@ func (f *fleet) counted(total int64) {
 func (f *fleet) cast(poll *house, votes int) {
 	f.t.Helper()
 	for i := range votes {
-		poll.voter().cast("p", `{"choices":["`+string("ab"[i%2])+`"]}`).want(http.StatusCreated)
+		f.castOne(poll, string("ab"[i%2]))
 	}
+}
+
+// castOne casts the vote of a new voter, again and again under the same key while it
+// may not be stored: then it is one vote, however often it was sent.
+func (f *fleet) castOne(poll *house, choice string) (got reply) {
+	f.t.Helper()
+	f.voters++
+	key := fmt.Sprintf("voter %d", f.voters)
+	poll.eventually("a vote is taken", func() bool {
+		got = poll.voter().cast("p", `{"choices":["`+choice+`"]}`, "Idempotency-Key", key)
+		return got.status != http.StatusServiceUnavailable
+	})
+	if got.status/100 != 2 {
+		f.t.Fatalf("a vote is answered %d %s", got.status, got.body)
+	}
+	return got
 }
 
 // verified runs popeye verify on database and queue.

@@ -110,7 +110,7 @@ func (a *announcement) Write(line []byte) (int, error) {
 // eventually polls for a fact that another part brings about.
 func (h *house) eventually(fact string, holds func() bool) {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), 2*time.Minute)
 	defer cancel()
 	for !holds() {
 		select {

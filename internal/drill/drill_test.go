@@ -186,7 +186,7 @@ func TestVotesWhoseFateNobodyTellsAreNeitherLostNorInvented(t *testing.T) {
 			return none
 		}
 	}
-	report, _ := drillAt(t, url, func(c *Config) { c.Patience = 200 * time.Millisecond })
+	report, _ := drillAt(t, url, func(c *Config) { c.Rate, c.Patience = 200, 200*time.Millisecond })
 	if !report.OK() || report.Unknown == 0 || report.Trouble == "" {
 		t.Errorf("%+v", report)
 	}
@@ -198,8 +198,8 @@ func TestVotesWhoseFateNobodyTellsAreNeitherLostNorInvented(t *testing.T) {
 func TestDrillEndsAtItsDuration(t *testing.T) {
 	t.Parallel()
 	_, url := newFake(t)
-	report, _ := drillAt(t, url, func(c *Config) { c.Rate, c.Duration = 20, 500*time.Millisecond })
-	if !report.OK() || report.Acknowledged == 0 || report.Acknowledged > 12 {
+	report, _ := drillAt(t, url, func(c *Config) { c.Rate, c.Duration = 5, 3*time.Second })
+	if !report.OK() || report.Acknowledged == 0 || report.Acknowledged > 17 {
 		t.Errorf("%+v", report)
 	}
 }

@@ -165,6 +165,17 @@ func newPort(t *testing.T) *lab.Port {
 	return port
 }
 
+// untilRefused waits until nobody takes connections at addr. A process that is just
+// being started holds for a moment what was open here.
+func untilRefused(t *testing.T, addr string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !refuses(addr); {
+		if time.Now().After(deadline) {
+			t.Fatalf("somebody still takes connections at %s", addr)
+		}
+	}
+}
+
 func refuses(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err == nil {

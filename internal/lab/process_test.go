@@ -65,7 +65,7 @@ func TestStartWaitsUntilReadyAndKeepsTheLogOfEveryRun(t *testing.T) {
 	}
 	do(t, func() error { return p.Start(t.Context()) })
 	const want = "serving hello\nserving hello\n"
-	for deadline := time.Now().Add(10 * time.Second); p.Log() != want && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); p.Log() != want && time.Now().Before(deadline); {
 		<-time.After(time.Millisecond) // what it has written takes a moment to arrive
 	}
 	file, err := os.ReadFile(p.LogFile)
@@ -194,8 +194,14 @@ func TestReadyAtWaitsFor200(t *testing.T) {
 		t.Error("503 is taken for ready")
 	}
 	ready.Store(true)
-	if err := fact(t.Context()); err != nil {
-		t.Error(err)
+	for deadline := time.Now().Add(patience); ; { // each time it is asked for a moment only
+		err := fact(t.Context())
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 	server.Close()
 	if err := fact(t.Context()); err == nil {

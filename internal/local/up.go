@@ -24,8 +24,9 @@ const (
 	// restartAfter is how long a part that has ended stays away.
 	restartAfter = time.Second
 	// endLimit bounds the wait for requests under way when all ends. Streams, which
-	// do not end by themselves, get half of it.
-	endLimit = 2 * time.Second
+	// do not end by themselves, get streamLimit.
+	endLimit    = 10 * time.Second
+	streamLimit = time.Second
 	// headerLimit bounds the wait for the beginning of a request.
 	headerLimit = 5 * time.Second
 	// shownPolls is how many polls are announced.
@@ -173,7 +174,9 @@ func (u *up) keep(ctx context.Context, p *Part) {
 			u.say("%s: %v", p.Name, err)
 			continue
 		}
-		u.say("%s runs again, pid %d", p.Name, p.PID())
+		if err := p.awaitReady(ctx); err == nil { // or else it has ended again, or waits for something
+			u.say("%s runs again, pid %d", p.Name, p.PID())
+		}
 	}
 }
 
@@ -201,7 +204,7 @@ func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endLimit)
 	defer cancel()
-	patience := time.AfterFunc(endLimit/2, end)
+	patience := time.AfterFunc(streamLimit, end)
 	defer patience.Stop()
 	return errors.Join(server.Shutdown(ctx), server.Close())
 }

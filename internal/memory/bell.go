@@ -36,9 +36,9 @@ func (b *Bell) Ring(_ context.Context, polls ...string) error {
 }
 
 // Listen calls heard with popeye.EveryPoll as soon as it hears, and then for
-// each poll that is rung for, until ctx is done; then it returns nil, and heard is not called again. Whoever rings waits for heard, so
-// it must only take note, and never use the bell; it may be called by several
-// goroutines at the same time.
+// each poll that is rung for, until ctx is done; then it returns nil, and heard is
+// not called again. Whoever rings waits for heard, so it must only take note, and
+// never use the bell; it may be called by several goroutines at the same time.
 func (b *Bell) Listen(ctx context.Context, heard func(poll string)) error {
 	l := &listener{heard: heard}
 	b.mu.Lock()
@@ -46,8 +46,8 @@ func (b *Bell) Listen(ctx context.Context, heard func(poll string)) error {
 		b.listeners = make(map[*listener]struct{})
 	}
 	b.listeners[l] = struct{}{}
+	heard(popeye.EveryPoll) // before any ring
 	b.mu.Unlock()
-	heard(popeye.EveryPoll)
 
 	<-ctx.Done()
 

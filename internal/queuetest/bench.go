@@ -12,7 +12,7 @@ import (
 )
 
 // patience bounds a test that waits for something that does not come.
-const patience = 30 * time.Second
+const patience = 3 * time.Minute
 
 // bench is a queue under test with what most tests need around it.
 type bench struct {

@@ -190,9 +190,9 @@ func (b *board) fail(ctx context.Context, err error) *snapshot {
 // forget is for a poll that was deleted: its viewers are told so, and the next
 // one to ask begins with a new board.
 func (b *board) forget() {
-	b.role.forget(b)
+	b.end(frameOf("gone", "", []byte("{}"))) // while End still finds it
 	close(b.gone)
-	b.end(frameOf("gone", "", []byte("{}")))
+	b.role.forget(b)
 }
 
 // isGone reports whether the poll was deleted. A board does not come back: if

@@ -44,7 +44,7 @@ type recordFunc func(ctx context.Context, votes []popeye.Vote, done ...popeye.Pr
 type portion struct {
 	ctx      context.Context //nolint:containedctx // that of the caller, who waits
 	votes    []popeye.Vote
-	progress popeye.Progress
+	progress []popeye.Progress
 	// done is closed when the rest is set.
 	done     chan struct{}
 	recorded popeye.Recorded
@@ -64,15 +64,15 @@ func newJoint(servers, size int, linger time.Duration, r recordFunc) *joint {
 
 // Record is Recorder's. What a transaction did is counted by one of those who
 // brought something.
-func (j *joint) Record(ctx context.Context, votes []popeye.Vote, p popeye.Progress) (popeye.Recorded, error) {
+func (j *joint) Record(ctx context.Context, votes []popeye.Vote, done ...popeye.Progress) (popeye.Recorded, error) {
 	if j.servers == 1 || len(votes) >= j.size { // there is nothing to wait for
-		return j.record(ctx, votes, p)
+		return j.record(ctx, votes, done...)
 	}
-	mine := &portion{ctx: ctx, votes: votes, progress: p, done: make(chan struct{})}
+	mine := &portion{ctx: ctx, votes: votes, progress: done, done: make(chan struct{})}
 	j.join(mine)
 	<-mine.done // not later than the transaction under way, and ctx, end
 	if mine.alone {
-		return j.record(ctx, votes, p)
+		return j.record(ctx, votes, done...)
 	}
 	return mine.recorded, mine.err
 }
@@ -158,9 +158,11 @@ func (j *joint) settle(portions []*portion) {
 	var done []popeye.Progress
 	for _, p := range portions {
 		votes = append(votes, p.votes...)
-		done = append(done, p.progress)
+		done = append(done, p.progress...)
 	}
-	recorded, err := j.record(portions[0].ctx, votes, done...)
+	ctx, cancel := together(portions)
+	defer cancel()
+	recorded, err := j.record(ctx, votes, done...)
 	for i, p := range portions {
 		p.recorded, p.err = recorded, err
 		p.alone = len(portions) > 1 && errors.Is(err, popeye.ErrUnrecordable)
@@ -169,6 +171,23 @@ func (j *joint) settle(portions []*portion) {
 		}
 		close(p.done)
 	}
+}
+
+// together returns the context of a transaction, which is for all of them: it lasts
+// as long as any of them may wait.
+func together(portions []*portion) (context.Context, context.CancelFunc) {
+	ctx := context.WithoutCancel(portions[0].ctx)
+	var last time.Time
+	for _, p := range portions {
+		deadline, ok := p.ctx.Deadline()
+		if !ok {
+			return context.WithCancel(ctx)
+		}
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	return context.WithDeadline(ctx, last)
 }
 
 // wait waits for what is under way, when nothing more comes.

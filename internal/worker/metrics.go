@@ -99,11 +99,11 @@ func (m *metrics) expect(place string) {
 
 // record counts a recorded batch of so many votes.
 func (m *metrics) record(place string, votes int, r popeye.Recorded) {
+	m.rejected.Add(float64(r.Rejected)) // perhaps of other batches, recorded together with this one
 	if votes == 0 {
 		return
 	}
 	m.recorded.Add(float64(votes))
-	m.rejected.Add(float64(r.Rejected))
 	m.batches.WithLabelValues(place).Inc()
 	m.batchSize.Observe(float64(votes))
 }

@@ -125,7 +125,7 @@ func (m *mover) record(ctx context.Context, b *batch) error {
 		b.recorded = append(b.recorded, recorded...)
 	}
 	if !b.isRecorded() {
-		if _, err := m.worker.store(ctx, m.Place, nil, b.progress); err != nil {
+		if _, err := m.worker.store(ctx, m.Place, b, nil, b.progress); err != nil {
 			return err
 		}
 		b.noted = true

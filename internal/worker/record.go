@@ -24,6 +24,9 @@ type batch struct {
 	// parts are the votes that are not recorded: one part, until a vote that can
 	// never be recorded has to be found.
 	parts [][]popeye.Delivery
+	// divided: one of them was found, or is looked for, and that concerns nobody
+	// else.
+	divided bool
 	// recorded are the votes that are, and are yet to be acknowledged.
 	recorded []popeye.Delivery
 	// seals are those that are yet to be followed.
@@ -74,10 +77,10 @@ func (w *Worker) recordNext(ctx context.Context, place string, b *batch) ([]pope
 	if len(b.parts) == 1 {
 		p = b.progress
 	}
-	moved, err := w.store(ctx, place, part, p)
+	moved, err := w.store(ctx, place, b, part, p)
 	switch {
 	case errors.Is(err, popeye.ErrUnrecordable) && !isOne(part, err):
-		b.parts = slices.Concat(divide(part), b.parts[1:])
+		b.parts, b.divided = slices.Concat(divide(part), b.parts[1:]), true
 		return nil, nil
 	case errors.Is(err, popeye.ErrUnrecordable):
 		moved, err = w.park(ctx, place, part, err)
@@ -118,15 +121,19 @@ func divide(part []popeye.Delivery) [][]popeye.Delivery {
 	return [][]popeye.Delivery{part[:half], part[half:]}
 }
 
-// store records votes in one transaction. It returns the polls whose shown result
-// moved. Failures of the store are told, those of a vote are
+// store records votes of b in one transaction, together with what other servers
+// bring. It returns the polls whose shown result moved. Failures of the store are told, those of a vote are
 // not.
-func (w *Worker) store(ctx context.Context, place string, part []popeye.Delivery, p popeye.Progress) ([]string, error) {
+func (w *Worker) store(ctx context.Context, place string, b *batch, part []popeye.Delivery, p popeye.Progress) ([]string, error) {
 	votes := make([]popeye.Vote, len(part))
 	for i, d := range part {
 		votes[i] = d.Vote
 	}
-	recorded, err := w.joint.Record(ctx, votes, p)
+	record := w.joint.Record
+	if b.divided {
+		record = w.transact
+	}
+	recorded, err := record(ctx, votes, p)
 	if errors.Is(err, popeye.ErrUnrecordable) {
 		w.health.store(nil)
 		return nil, err
