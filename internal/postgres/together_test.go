@@ -87,7 +87,7 @@ func TestRecordingGoesOnWhateverHappensToTheRounds(t *testing.T) {
 					polls[i] = *current[i].Load()
 				}
 				votes := someVotes(polls, 50)
-				_, err := s.Record(t.Context(), votes, popeye.Progress{})
+				err := recordAtLast(t, s, votes)
 				if errors.Is(err, popeye.ErrUnrecordable) { // of a deleted poll
 					_, err = s.Park(t.Context(), []popeye.Parked{{Vote: votes[0], Reason: "test"}})
 				}

@@ -28,7 +28,7 @@ func TestQueueOfOneRedisServer(t *testing.T) {
 		server := openRedis(t, labtest.Redis(t).Addr(), patience)
 		q := quorum.New(quorum.Config{
 			Servers: []quorum.Place{{Name: "a", Server: server}}, Copies: 1,
-			Refresh: 10 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+			Timeout: patience, Refresh: 10 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 		})
 		runQueue(t, q)
 		return &ends{Queue: q, Consumer: server.Consumer("test"), server: server}
@@ -90,6 +90,7 @@ func raceOnRedis(t *testing.T, servers, copies int) {
 	stop := c.disturb(random)
 	r.run(t.Context(), random)
 	stop()
+	r.queues = []*quorum.Queue{c.calm(copies)}
 	all := c.delivered()
 	random.shuffle(all)
 	r.check(t.Context(), append(all, all...))
@@ -144,6 +145,19 @@ func (c *cluster) config(copies int) quorum.Config {
 		cfg.Servers = append(cfg.Servers, quorum.Place{Name: fmt.Sprint(i), Server: server})
 	}
 	return cfg
+}
+
+// calm returns a queue that reaches every server, gives each all the time it wants,
+// and knows of no fault.
+func (c *cluster) calm(copies int) *quorum.Queue {
+	cfg := quorum.Config{Copies: copies, Timeout: patience, VoterKey: "k", Log: slog.New(slog.DiscardHandler)}
+	for i, server := range c.direct {
+		cfg.Servers = append(cfg.Servers, quorum.Place{Name: fmt.Sprint(i), Server: server})
+	}
+	q := quorum.New(cfg)
+	runQueue(c.T, q)
+	c.until("the queue knows the poll", func() bool { return q.Catalog() != nil })
+	return q
 }
 
 // hurried is a server whose casts are soon given up.

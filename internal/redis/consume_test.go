@@ -12,8 +12,12 @@ import (
 	"popeye/internal/redis"
 )
 
-// soon is a lease that a test can wait for.
-const soon = 300 * time.Millisecond
+// soon is a lease that a test can wait for, later one that does not end while a
+// test makes sure that it holds.
+const (
+	soon  = 300 * time.Millisecond
+	later = 5 * time.Second
+)
 
 // opened is a server with round 1 open under first.
 func opened(tb testing.TB, c redis.Config, options ...string) (*lab.Redis, *redis.Server) {
@@ -50,11 +54,11 @@ func receiveAll(tb testing.TB, c *redis.Consumer, voters int) []popeye.Delivery 
 
 func TestWhatADeadConsumerHeldIsClaimedByAnother(t *testing.T) {
 	t.Parallel()
-	_, s := opened(t, redis.Config{Lease: soon})
+	_, s := opened(t, redis.Config{Lease: later})
 	putAll(t, s, 1, 20)
 	dead, other := s.Consumer("dead"), s.Consumer("other")
 	held := receiveAll(t, dead, 20)
-	receivesNothing(t, other, soon/3)
+	receivesNothing(t, other, soon)
 	claimed := receiveAll(t, other, 20)
 	if len(claimed) != len(held) {
 		t.Fatalf("%d votes were claimed, want %d", len(claimed), len(held))

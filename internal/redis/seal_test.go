@@ -32,11 +32,11 @@ func TestASealWaitsForWhatOtherConsumersHold(t *testing.T) {
 
 func TestASealIsWithOneConsumerAtATime(t *testing.T) {
 	t.Parallel()
-	at, s := opened(t, redis.Config{Lease: soon})
+	at, s := opened(t, redis.Config{Lease: later})
 	publish(t, s, 2, in(popeye.Closed, round("p", 1, popeye.First)))
 	one, two := s.Consumer("one"), s.Consumer("two")
 	first := receive(t, one, 10)
-	receivesNothing(t, two, soon/3)
+	receivesNothing(t, two, soon)
 	second := receive(t, two, 10) // one has died
 	ack(t, one, first...)         // or has it?
 	if !strings.HasSuffix(sealOf(t, raw(t, at), 1), " 0") {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"popeye"
 	"popeye/internal/lab"
 	"popeye/internal/lab/labtest"
@@ -49,7 +51,7 @@ func newLane(t *testing.T, dsn string, servers, copies int) *lane {
 	for range servers {
 		host := labtest.Redis(t)
 		l.hosts = append(l.hosts, host)
-		s := l.openServer(host)
+		s := l.openServer(host, patience)
 		t.Cleanup(s.Shutdown)
 		l.servers = append(l.servers, s)
 	}
@@ -65,9 +67,9 @@ func (l *lane) openStore() *postgres.Store {
 	return s
 }
 
-func (l *lane) openServer(host *lab.Redis) *redis.Server {
+func (l *lane) openServer(host *lab.Redis, timeout time.Duration) *redis.Server {
 	l.Helper()
-	s, err := redis.Open(redis.Config{Place: host.Addr(), Lease: shortLease, Timeout: 2 * time.Second})
+	s, err := redis.Open(redis.Config{Place: host.Addr(), Lease: shortLease, Timeout: timeout})
 	if err != nil {
 		l.Fatalf("open a queue server: %v", err)
 	}
@@ -105,7 +107,7 @@ func (l *lane) work(t trouble) *crew {
 		cfg.Recorder = t.recorder(c.store)
 	}
 	for _, host := range l.hosts {
-		s := l.openServer(host)
+		s := l.openServer(host, 2*time.Second)
 		q := worker.QueueServer{Place: s.Place(), Publisher: s, Watched: s}
 		for range 2 {
 			consumer := s.Consumer("test")
@@ -160,6 +162,22 @@ func (l *lane) open(id string, policy popeye.Policy) popeye.Definition {
 		})
 	}
 	return d
+}
+
+// untilNoted waits until the store knows every server: one that it hears of for the
+// first time after a round was begun is not taken to have been there.
+func (l *lane) untilNoted() {
+	l.Helper()
+	conn, err := pgx.Connect(l.Context(), l.dsn)
+	if err != nil {
+		l.Fatalf("connect: %v", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(l.Context())) }()
+	l.until("the servers are noted", func() bool {
+		var noted int
+		err := conn.QueryRow(l.Context(), "SELECT count(*) FROM places").Scan(&noted)
+		return err == nil && noted == len(l.hosts)
+	})
 }
 
 func (l *lane) close(d popeye.Definition) {

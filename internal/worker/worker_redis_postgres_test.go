@@ -35,8 +35,8 @@ func TestAWorkerThatSleepsBeyondItsLeaseChangesNothingWhenItWakes(t *testing.T) 
 	l := newLane(t, labtest.Database(t), 1, 1)
 	reached, gate := make(chan struct{}, 1), make(chan struct{})
 	open := sync.OnceFunc(func() { close(gate) })
-	t.Cleanup(open)
 	l.work(trouble{recorder: func(r worker.Recorder) worker.Recorder { return gated{r, reached, gate} }})
+	t.Cleanup(open) // before the worker is dismissed
 	d := l.open("p", popeye.Change)
 	for n := range 50 {
 		l.putOne(l.servers[0], cast(d.Round, n, 1))
@@ -158,6 +158,7 @@ func TestOldVotesOfAServerThatReturnsAfterTheEndAreLate(t *testing.T) {
 	t.Parallel()
 	l := newLane(t, labtest.Database(t), 3, 2)
 	first := l.work(trouble{})
+	l.untilNoted()
 	d := l.open("p", popeye.First)
 	first.dismiss()
 	for n := range 20 { // each on two servers, some of them on the third

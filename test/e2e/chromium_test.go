@@ -42,7 +42,7 @@ func (c *chromium) start(dir string) {
 		return
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(),
-		chromedp.ExecPath(path),
+		chromedp.ExecPath(path), chromedp.WSURLReadTimeout(patience),
 		chromedp.UserDataDir(filepath.Join(dir, "chromium")),
 		chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("disable-quic", true),

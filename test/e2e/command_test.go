@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -102,7 +101,7 @@ func TestCommandLineTellsWhatIsWrong(t *testing.T) {
 	wrong.polls("list").want(1, "--token-file")
 	missing := organiser{p, filepath.Join(t.TempDir(), "none")}
 	missing.polls("list").want(1, missing.tokenFile, "--token-file")
-	away := organiser{&process{t: t, base: "http://" + freePort(t)}, o.tokenFile}
+	away := organiser{&process{t: t, base: "http://" + nobody}, o.tokenFile}
 	away.polls("list").want(1, "is Popeye running at "+away.base)
 	if got := p.visitor().get("/api/v1/polls"); strings.Contains(got.body, "lunch") {
 		t.Errorf("what was refused is there: %s", got.body)
@@ -131,7 +130,7 @@ func TestLoadToolFindsEveryAcknowledgedVoteCounted(t *testing.T) {
 		t.Errorf("300 votes were cast, and the result is %+v", got)
 	}
 	popeye(t, "load", "--url", p.base, "--poll", "nothing", "--votes", "1").want(1, "nothing")
-	popeye(t, "load", "--url", "http://"+freePort(t), "--votes", "1").want(1)
+	popeye(t, "load", "--url", "http://"+nobody, "--votes", "1").want(1)
 	popeye(t, "load", "--votes", "0").want(2, "--votes")
 }
 
@@ -184,6 +183,9 @@ func TestPollsFileIsAppliedAtEveryStart(t *testing.T) {
 	p.result("lunch").wantCounts(t, 1, map[string]int64{"thai": 1, "pizza": 0})
 }
 
+// nobody is an address where nobody listens, and that no other test is given.
+const nobody = "127.0.0.1:1"
+
 // write writes a file that the test needs.
 func write(t *testing.T, name, text string) string {
 	t.Helper()
@@ -192,15 +194,4 @@ func write(t *testing.T, name, text string) string {
 		t.Fatal(err)
 	}
 	return file
-}
-
-// freePort returns an address where nobody listens.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
 }

@@ -117,8 +117,9 @@ func TestClosingSurvivesAKillAndCountsAllThatWasAcknowledged(t *testing.T) {
 		enough := c.random.Int64N(200)
 		eventually(t, "votes are acknowledged under load", func() bool { return c.acknowledged.Load() > enough })
 		if round > 0 { // the first closing is a quiet one
+			closing := p.closeRequest()
 			go func() { // it may be answered, or not, or never be read
-				_, _ = p.closeRequest().send(t.Context(), c.http)
+				_, _ = closing.send(t.Context(), c.http)
 			}()
 			<-time.After(time.Duration(c.random.IntN(20_000)) * time.Microsecond)
 			p.kill()

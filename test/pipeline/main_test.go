@@ -82,14 +82,8 @@ func quickPostgres() []string {
 // eventually waits for a fact that another process brings about.
 func eventually(t *testing.T, fact string, holds func() bool) {
 	t.Helper()
-	within(t, patience, fact, holds)
-}
-
-// within is eventually with a promise of how long it takes at most.
-func within(t *testing.T, limit time.Duration, fact string, holds func() bool) {
-	t.Helper()
-	if !isTrueWithin(limit, holds) {
-		t.Fatalf("not within %s: %s", limit, fact)
+	if !isTrueWithin(patience, holds) {
+		t.Fatalf("not within %s: %s", patience, fact)
 	}
 }
 

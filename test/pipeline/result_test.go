@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"popeye"
 )
@@ -92,8 +91,7 @@ func (s *site) shows(at *role, counts map[string]int64) {
 }
 
 // closes closes the poll, waits until no poll takes votes any more and every
-// result is final, each as long as is promised at most, and wants exactly the
-// acknowledged votes to be counted.
+// result is final, and wants exactly the acknowledged votes to be counted.
 func (s *site) closes(counts map[string]int64) {
 	s.t.Helper()
 	s.set(popeye.Closed)
@@ -107,7 +105,7 @@ func (s *site) closed() {
 	s.t.Helper()
 	witness := s.witness.Load()
 	for _, at := range s.polls {
-		within(s.t, 15*time.Second, "poll refuses votes", func() bool {
+		eventually(s.t, "poll refuses votes", func() bool {
 			return s.cast(at, witness.option, "Idempotency-Key", witness.key).status == http.StatusGone
 		})
 	}
@@ -126,7 +124,7 @@ func (s *site) ended(counts map[string]int64) {
 // final waits until one result is final.
 func (s *site) final(at *role) (final result) {
 	s.t.Helper()
-	within(s.t, 30*time.Second, "the result is final", func() bool {
+	eventually(s.t, "the result is final", func() bool {
 		final = s.result(at)
 		return final.State == "final"
 	})
