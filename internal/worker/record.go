@@ -122,8 +122,8 @@ func divide(part []popeye.Delivery) [][]popeye.Delivery {
 }
 
 // store records votes of b in one transaction, together with what other servers
-// bring. It returns the polls whose shown result moved. Failures of the store are told, those of a vote are
-// not.
+// bring. It returns the polls whose shown result moved. Failures of the store are
+// told, those of a vote are not.
 func (w *Worker) store(ctx context.Context, place string, b *batch, part []popeye.Delivery, p popeye.Progress) ([]string, error) {
 	votes := make([]popeye.Vote, len(part))
 	for i, d := range part {
