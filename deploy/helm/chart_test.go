@@ -290,6 +290,27 @@ func TestQueueServersHaveRoomAndNodesOfTheirOwn(t *testing.T) {
 	}
 }
 
+// What answers the readiness probe is a route like the others: without them Traefik
+// answers everybody 404.
+func TestTraefikIsReadyOnlyWithItsRoutes(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []string{"", "route.kind=Ingress"} {
+		objects := render(t, settings)
+		route := find(t, objects, "IngressRoute", "popeye-traefik-ready")
+		traefik := find(t, objects, "Deployment", "popeye-traefik").list("spec.template.spec.containers")[0]
+		if probe := traefik.object("readinessProbe.httpGet"); probe["path"] != "/ping" || probe["port"] != "metrics" {
+			t.Errorf("%s: Traefik is ready by %v", settings, probe)
+		}
+		if !slices.Contains(traefik.texts("args"), "--ping.manualrouting=true") {
+			t.Errorf("%s: Traefik answers the probe by itself", settings)
+		}
+		rule := route.list("spec.routes")[0]
+		if rule["match"] != "Path(`/ping`)" || rule.list("services")[0]["name"] != "ping@internal" || !slices.Equal(route.texts("spec.entryPoints"), []string{"metrics"}) {
+			t.Errorf("%s: the route is %v", settings, route["spec"])
+		}
+	}
+}
+
 func TestJobsAreNoHooksAndHaveTheNameOfTheirRevision(t *testing.T) {
 	t.Parallel()
 	for _, o := range render(t) {

@@ -33,6 +33,16 @@ func TestPodsOfARoleStandOnDifferentNodes(t *testing.T) {
 	}
 }
 
+// A Traefik that was just started and knows no route answers everybody 404: nobody
+// may be sent to it.
+func TestTraefikIsNotReadyWithoutItsRoutes(t *testing.T) {
+	long(t)
+	kubectl(t, "delete", "ingressroute", "popeye-traefik-ready")
+	kubectl(t, "wait", "--for=condition=ready=false", "--timeout=60s", "pod", "--selector=app.kubernetes.io/component=traefik")
+	up(t) // makes it again
+	ready(t)
+}
+
 func TestEveryPodIsAsRestrictedAsItsNamespaceAsks(t *testing.T) {
 	release(t)
 	if level := kubectl(t, "get", "namespace", *namespace, `--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`); level != "restricted" {
