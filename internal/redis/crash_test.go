@@ -91,13 +91,7 @@ func TestNothingAcknowledgedIsLostWhenTheServerIsKilledAgainAndAgain(t *testing.
 	all.Wait()
 	working.Wait()
 	last := s.Consumer("last")
-	until(t, "nothing is pending", func() bool {
-		receiving, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		drainWhile(receiving, t, last, delivered)
-		st, err := s.Status(limited(t)) // a server that has just been started may take its time
-		return err == nil && st.Pending == 0
-	})
+	drainAll(t, s, last, delivered)
 	for who, acknowledged := range v.journal {
 		if acknowledged && delivered[who] == 0 {
 			t.Errorf("an acknowledged vote is lost")
@@ -108,6 +102,18 @@ func TestNothingAcknowledgedIsLostWhenTheServerIsKilledAgainAndAgain(t *testing.
 			t.Errorf("a vote was delivered that nobody cast")
 		}
 	}
+}
+
+// drainAll receives and acknowledges until nothing is pending.
+func drainAll(t *testing.T, s *redis.Server, consumer *redis.Consumer, delivered map[popeye.Voter]int) {
+	t.Helper()
+	until(t, "nothing is pending", func() bool {
+		receiving, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		drainWhile(receiving, t, consumer, delivered)
+		st, err := s.Status(limited(t)) // a server that has just been started may take its time
+		return err == nil && st.Pending == 0
+	})
 }
 
 // drainWhile receives and acknowledges until ctx is done.

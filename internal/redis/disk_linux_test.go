@@ -37,13 +37,7 @@ func TestNothingAcknowledgedIsLostWhenTheDiskIsFull(t *testing.T) {
 
 	delivered := make(map[popeye.Voter]int)
 	consumer := s.Consumer("c")
-	until(t, "nothing is pending", func() bool {
-		receiving, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		drainWhile(receiving, t, consumer, delivered)
-		st, err := s.Status(limited(t)) // a server that has just been started may take its time
-		return err == nil && st.Pending == 0
-	})
+	drainAll(t, s, consumer, delivered)
 	for who, acknowledged := range v.journal {
 		if acknowledged && delivered[who] == 0 {
 			t.Errorf("an acknowledged vote is lost")

@@ -162,9 +162,7 @@ func TestAWorkerToldToStopFinishesTheBatchesInHand(t *testing.T) {
 			p.Errorf("Run returned %v", err)
 		}
 		p.wantRecorded(numbers(0, 20)...)
-		for _, s := range p.stations {
-			p.wantIdle(s)
-		}
+		p.wantIdle(p.stations...)
 	})
 }
 

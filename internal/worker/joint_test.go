@@ -25,9 +25,7 @@ func TestBothCopiesOfAVoteAreRecordedInOneTransaction(t *testing.T) {
 		if n := count(p.book.log(), "record"); n > 14 {
 			p.Errorf("200 votes in 200 ms, twice each, took %d transactions, want about one in %s", n, linger)
 		}
-		for _, s := range p.stations {
-			p.wantIdle(s)
-		}
+		p.wantIdle(p.stations...)
 	})
 }
 
@@ -95,9 +93,7 @@ func TestAVoteThatCannotBeRecordedKeepsThoseOfOtherServersFromNothing(t *testing
 				p.Errorf("parked are %v, want the one vote that cannot be recorded", k.parked)
 			}
 		})
-		for _, s := range p.stations {
-			p.wantIdle(s)
-		}
+		p.wantIdle(p.stations...)
 	})
 }
 
@@ -189,8 +185,6 @@ func TestWhileATransactionHangsWhatWaitsForItIsTriedAgain(t *testing.T) {
 		close(gate)
 		p.pass(10 * time.Second)
 		p.wantRecorded(0, 1)
-		for _, s := range p.stations {
-			p.wantIdle(s)
-		}
+		p.wantIdle(p.stations...)
 	})
 }

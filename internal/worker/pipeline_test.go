@@ -86,14 +86,16 @@ func (p *pipeline) wantRecorded(voters ...int) {
 	})
 }
 
-// wantIdle wants every vote to be acknowledged at a station.
-func (p *pipeline) wantIdle(s *station) {
+// wantIdle wants every vote to be acknowledged at some stations.
+func (p *pipeline) wantIdle(stations ...*station) {
 	p.Helper()
-	s.set(func(s *station) {
-		if len(s.held) > 0 || len(s.waiting) > 0 {
-			p.Errorf("%s holds %d deliveries and keeps %d, want none", s.place, len(s.held), len(s.waiting))
-		}
-	})
+	for _, s := range stations {
+		s.set(func(s *station) {
+			if len(s.held) > 0 || len(s.waiting) > 0 {
+				p.Errorf("%s holds %d deliveries and keeps %d, want none", s.place, len(s.held), len(s.waiting))
+			}
+		})
+	}
 }
 
 // wantMetric wants the value of a metric in which place is a label's value.
