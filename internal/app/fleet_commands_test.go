@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"popeye"
 	"popeye/internal/lab"
@@ -68,7 +69,7 @@ func (f *fleet) putUnrecordable(server *lab.Redis) (round int64) {
 	f.t.Helper()
 	round = f.published(server).Find("p").Round
 	vote := popeye.Vote{Round: round, Voter: popeye.Voter{1}, Choices: 1 << 40, Stamp: 1}
-	if _, err := f.server(server).Put(f.t.Context(), popeye.Cast{Vote: vote}); err != nil {
+	if _, err := f.server(server).Put(f.t.Context(), popeye.Cast{Vote: vote}, time.Minute); err != nil {
 		f.t.Fatal(err)
 	}
 	return round

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,7 +16,9 @@ import (
 // agreeable is a server that takes every vote at once.
 type agreeable struct{ fake }
 
-func (*agreeable) Put(_ context.Context, c popeye.Cast) (popeye.Answer, error) { return c.Begin(), nil }
+func (*agreeable) Put(_ context.Context, c popeye.Cast, _ time.Duration) (popeye.Answer, error) {
+	return c.Begin(), nil
+}
 
 // The queue's own share of a cast.
 func BenchmarkEnqueue(b *testing.B) {

@@ -188,7 +188,7 @@ func (s *scripted) visited() int {
 	return s.number
 }
 
-func (s *scripted) Put(_ context.Context, c popeye.Cast) (popeye.Answer, error) {
+func (s *scripted) Put(_ context.Context, c popeye.Cast, _ time.Duration) (popeye.Answer, error) {
 	r := s.story.ask(call{server: s.visited(), cast: c})
 	if r.silent {
 		return popeye.Answer{}, popeye.ErrUnavailable

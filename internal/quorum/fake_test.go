@@ -58,7 +58,9 @@ type fake struct {
 	keysRefused int
 }
 
-func (f *fake) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
+func (f *fake) Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
 	if f.lag == nil {
 		a, mood := f.take(c)
 		return a, silence(ctx, mood)
@@ -259,9 +261,9 @@ type signpost struct {
 	visited *[]string
 }
 
-func (s *signpost) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
+func (s *signpost) Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error) {
 	*s.visited = append(*s.visited, s.name)
-	return s.fake.Put(ctx, c)
+	return s.fake.Put(ctx, c, within)
 }
 
 func (h *house) publish(definitions ...popeye.Definition) {

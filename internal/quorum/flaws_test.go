@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"popeye"
 )
@@ -25,9 +26,9 @@ type flawed struct {
 	caster caster
 }
 
-func (f *flawed) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
+func (f *flawed) Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error) {
 	if f.caster.flaw.put == nil {
-		return f.Server.Put(ctx, c)
+		return f.Server.Put(ctx, c, within)
 	}
 	return f.caster.flaw.put(f.Server, f.caster, c)
 }
@@ -43,14 +44,14 @@ func (f *flawed) Mark(ctx context.Context, round int64, v popeye.Voter) (popeye.
 func asked(change func(c *popeye.Cast)) func(Server, caster, popeye.Cast) (popeye.Answer, error) {
 	return func(s Server, _ caster, c popeye.Cast) (popeye.Answer, error) {
 		change(&c)
-		return s.Put(context.Background(), c)
+		return s.Put(context.Background(), c, DefaultTimeout)
 	}
 }
 
 // heard is what a caster makes of an answer where the flaw is there.
 func heard(change func(a *popeye.Answer, err *error)) func(Server, caster, popeye.Cast) (popeye.Answer, error) {
 	return func(s Server, _ caster, c popeye.Cast) (popeye.Answer, error) {
-		a, err := s.Put(context.Background(), c)
+		a, err := s.Put(context.Background(), c, DefaultTimeout)
 		change(&a, &err)
 		return a, err
 	}
@@ -59,7 +60,7 @@ func heard(change func(a *popeye.Answer, err *error)) func(Server, caster, popey
 func confirmsTheFirstCopy(s Server, _ caster, c popeye.Cast) (popeye.Answer, error) {
 	unconfirmed := c.Unconfirmed
 	c.Unconfirmed = false
-	a, err := s.Put(context.Background(), c)
+	a, err := s.Put(context.Background(), c, DefaultTimeout)
 	a.Mark.Unconfirmed = a.Mark.Unconfirmed || unconfirmed
 	return a, err
 }
@@ -67,7 +68,7 @@ func confirmsTheFirstCopy(s Server, _ caster, c popeye.Cast) (popeye.Answer, err
 func confirmsNothing(s Server, _ caster, c popeye.Cast) (popeye.Answer, error) {
 	confirmed := !c.Unconfirmed
 	c.Unconfirmed = true
-	a, err := s.Put(context.Background(), c)
+	a, err := s.Put(context.Background(), c, DefaultTimeout)
 	a.Mark.Unconfirmed = a.Mark.Unconfirmed && !confirmed
 	return a, err
 }
@@ -77,7 +78,7 @@ func copiesOnlyItsOwn(s Server, who caster, c popeye.Cast) (popeye.Answer, error
 	if c.Choices != who.choices {
 		return popeye.Answer{Outcome: popeye.Repeated, Mark: popeye.Mark{Choices: c.Choices, Stamp: c.Stamp}}, nil
 	}
-	return s.Put(context.Background(), c)
+	return s.Put(context.Background(), c, DefaultTimeout)
 }
 
 // believesWhatStands says of a vote that one server has, that the others have it.
@@ -85,12 +86,12 @@ func believesWhatStands(s Server, who caster, c popeye.Cast) (popeye.Answer, err
 	if c.Copy && c.Stamp < who.clock {
 		return popeye.Answer{Outcome: popeye.Repeated, Mark: popeye.Mark{Choices: c.Choices, Stamp: c.Stamp}}, nil
 	}
-	return s.Put(context.Background(), c)
+	return s.Put(context.Background(), c, DefaultTimeout)
 }
 
 // countsSilence takes a server that says nothing for one that has a copy.
 func countsSilence(s Server, _ caster, c popeye.Cast) (popeye.Answer, error) {
-	a, err := s.Put(context.Background(), c)
+	a, err := s.Put(context.Background(), c, DefaultTimeout)
 	if errors.Is(err, popeye.ErrUnavailable) {
 		return c.Begin(), nil
 	}

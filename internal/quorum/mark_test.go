@@ -39,7 +39,7 @@ func TestMarkOfAConfirmedVoteComesBeforeThatOfAnyOther(t *testing.T) {
 		for i := range 2 {
 			c := cast(1<<i, 100)
 			c.Unconfirmed = i != confirmed
-			if _, err := h.servers[i].Put(t.Context(), c); err != nil {
+			if _, err := h.servers[i].Put(t.Context(), c, quorum.DefaultTimeout); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -68,10 +68,8 @@ func (p *place) limit(patiently bool) time.Duration {
 }
 
 func (p *place) put(ctx context.Context, c popeye.Cast, patiently bool) (popeye.Answer, error) {
-	within, cancel := context.WithTimeout(ctx, p.limit(patiently))
-	defer cancel()
 	began := p.now()
-	a, err := p.server.Put(within, c)
+	a, err := p.server.Put(ctx, c, p.limit(patiently))
 	p.metrics.put(a, err, p.now().Sub(began))
 	switch {
 	case isAnswer(err):

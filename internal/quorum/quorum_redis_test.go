@@ -163,10 +163,8 @@ func (c *cluster) calm(copies int) *quorum.Queue {
 // hurried is a server whose casts are soon given up.
 type hurried struct{ *redis.Server }
 
-func (s hurried) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, quorum.DefaultTimeout/2)
-	defer cancel()
-	return s.Server.Put(ctx, c)
+func (s hurried) Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error) {
+	return s.Server.Put(ctx, c, min(within, quorum.DefaultTimeout/2))
 }
 
 // heal publishes the poll on every server again and again, as workers do, until

@@ -164,7 +164,7 @@ func TestVoteOfWhichTwoCopiesAreFoundApartIsConfirmed(t *testing.T) {
 	found, other := cast(1, 100), cast(2, 200)
 	found.Unconfirmed, other.Unconfirmed = true, true
 	for i, c := range []popeye.Cast{found, other, found} {
-		if _, err := h.servers[i].Put(t.Context(), c); err != nil {
+		if _, err := h.servers[i].Put(t.Context(), c, quorum.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,7 +182,7 @@ func TestSameVoteCastAgainIsOneVoteWhereverItsFirstCopyIs(t *testing.T) {
 	h.servers[0].is(broken)
 	first := cast(1, 100)
 	first.Unconfirmed = true
-	if _, err := h.servers[1].Put(t.Context(), first); err != nil {
+	if _, err := h.servers[1].Put(t.Context(), first, quorum.DefaultTimeout); err != nil {
 		t.Fatal(err)
 	}
 	h.servers[0].is(well)
@@ -197,7 +197,7 @@ func TestVotesOfWhichNoneHasEnoughCopiesAreLeftAsTheyAre(t *testing.T) {
 	for i, s := range h.servers {
 		c := cast(1<<i, popeye.Stamp(100+i))
 		c.Unconfirmed = true
-		if _, err := s.Put(t.Context(), c); err != nil {
+		if _, err := s.Put(t.Context(), c, quorum.DefaultTimeout); err != nil {
 			t.Fatal(err)
 		}
 	}

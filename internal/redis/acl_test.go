@@ -71,7 +71,7 @@ func (g *guarded) pollsPart(t *testing.T, round int64) error {
 	for n := range 60 { // so many that buckets are split
 		c := cast(n, 1, 100)
 		c.Round, c.Unconfirmed = round, n%2 == 0
-		if _, err := g.poll.Put(ctx, c); err != nil {
+		if _, err := g.poll.Put(ctx, c, patience); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,7 @@ func TestWhoHasNoPasswordDoesNothing(t *testing.T) {
 		"no password":      {},
 		"no such user":     {Username: "nobody", Password: password},
 	} {
-		_, err := open(t, g.at, c).Put(limited(t), cast(1, 1, 100))
+		_, err := open(t, g.at, c).Put(limited(t), cast(1, 1, 100), patience)
 		wantError(t, err, popeye.ErrUnavailable)
 		if strings.Contains(err.Error(), password) || strings.Contains(err.Error(), "wrong") && strings.Contains(err.Error(), "\"wrong\"") {
 			t.Errorf("%s: the error tells the password: %v", name, err)

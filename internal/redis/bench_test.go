@@ -71,7 +71,7 @@ func BenchmarkDrain(b *testing.B) {
 func castAll(tb testing.TB, s *redis.Server, n, goroutines int) {
 	tb.Helper()
 	from(goroutines, n, func(i int) bool {
-		a, err := s.Put(tb.Context(), cast(i, 1<<(i%3), popeye.Stamp(i)))
+		a, err := s.Put(tb.Context(), cast(i, 1<<(i%3), popeye.Stamp(i)), patience)
 		if err != nil || a.Outcome != popeye.Accepted {
 			tb.Errorf("the cast got %q, %v", a.Outcome, err)
 			return false

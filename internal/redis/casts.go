@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"time"
 
 	"popeye"
 )
@@ -17,6 +18,10 @@ const (
 	// calls is how many calls are under way at most. A second one begins only when
 	// there is a whole one waiting: fewer and larger ones cost less.
 	calls = 4
+	// gather is how long a server that has just answered is left alone, unless there
+	// is a whole call for it: casters come in small groups where they visit several
+	// servers one after the other, and every call costs a write to the disk.
+	gather = 300 * time.Microsecond
 )
 
 var errShut = fmt.Errorf("%w: the queue server is shut down", popeye.ErrUnavailable)
@@ -30,6 +35,9 @@ type pending struct {
 	err    error
 	// done takes one token, when answer or err is there.
 	done chan struct{}
+	// late bounds the waiting for it. A context made for each cast would cost more
+	// than all the rest here.
+	late *time.Timer
 }
 
 // casts brings casts to the server, alone when there is one, and together when
@@ -49,30 +57,35 @@ type casts struct {
 	flights sync.WaitGroup
 }
 
-// put returns the server's answer to a cast. When ctx ends first, the cast is
-// withdrawn, or if it is on its way, left to its fate.
-func (c *casts) put(ctx context.Context, cast popeye.Cast, text string) (popeye.Answer, error) {
-	p := c.take(cast, text)
+// put returns the server's answer to a cast. When ctx ends first, or within has
+// passed, the cast is withdrawn, or if it is on its way, left to its fate.
+func (c *casts) put(ctx context.Context, cast popeye.Cast, text string, within time.Duration) (popeye.Answer, error) {
+	p := c.take(cast, text, within)
 	if !c.join(p) {
 		return popeye.Answer{}, errShut
 	}
 	select {
 	case <-p.done:
+		answer, err := p.answer, p.err
+		p.late.Stop()
+		c.free.Put(p)
+		return answer, err
+	case <-p.late.C:
+		c.withdraw(p)
+		return popeye.Answer{}, fmt.Errorf("%w: no answer from the queue server within %s", popeye.ErrUnavailable, within)
 	case <-ctx.Done():
 		c.withdraw(p)
 		return popeye.Answer{}, fmt.Errorf("%w: waiting for the queue server: %w", popeye.ErrUnavailable, context.Cause(ctx))
 	}
-	answer, err := p.answer, p.err
-	c.free.Put(p)
-	return answer, err
 }
 
-func (c *casts) take(cast popeye.Cast, text string) *pending {
+func (c *casts) take(cast popeye.Cast, text string, within time.Duration) *pending {
 	p, ok := c.free.Get().(*pending)
 	if !ok {
-		p = &pending{done: make(chan struct{}, 1)}
+		p = &pending{done: make(chan struct{}, 1), late: time.NewTimer(within)}
 	}
-	*p = pending{cast: cast, text: text, done: p.done}
+	*p = pending{cast: cast, text: text, done: p.done, late: p.late}
+	p.late.Reset(within)
 	return p
 }
 
@@ -105,9 +118,12 @@ func (c *casts) withdraw(p *pending) {
 // along: each of them would wait as long for the same.
 func (c *casts) fly() {
 	batch := make([]*pending, 0, together)
-	for {
+	for isFirst := true; ; isFirst = false {
 		// Whoever could cast at this moment joins first: that costs nobody any time.
 		runtime.Gosched()
+		if !isFirst && !c.isWhole() {
+			time.Sleep(gather)
+		}
 		batch = c.next(batch[:0])
 		if len(batch) == 0 {
 			return
@@ -123,6 +139,13 @@ func (c *casts) fly() {
 			p.done <- struct{}{}
 		}
 	}
+}
+
+// isWhole reports whether as many wait as can go together.
+func (c *casts) isWhole() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting) >= together
 }
 
 // next moves those that go next into batch. With none left, the flight is over.

@@ -37,7 +37,7 @@ func newQueue(tb testing.TB, s *redis.Server) *queue {
 func (q *queue) Shutdown() {}
 
 func (q *queue) Enqueue(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
-	return q.Put(ctx, c)
+	return q.Put(ctx, c, patience)
 }
 
 func (q *queue) Catalog() *popeye.Catalog {

@@ -42,7 +42,7 @@ func (v *voters) castOne(ctx context.Context, n int) {
 	c := cast(n, 1, 100)
 	v.note(c.Voter, false)
 	for ctx.Err() == nil {
-		a, err := v.server.Put(context.WithoutCancel(ctx), c)
+		a, err := v.server.Put(context.WithoutCancel(ctx), c, patience)
 		if err == nil {
 			if !a.Outcome.Stands() {
 				v.t.Errorf("the cast got %q", a.Outcome)
@@ -147,7 +147,7 @@ func TestAServerThatDoesNotAnswerIsGivenUpAndFoundAgain(t *testing.T) {
 			ack(t, consumer, receiveAll(t, consumer, 1)...)
 
 			labtest.Do(t, func() error { return breakIt(link) })
-			_, err := s.Put(limited(t), cast(2, 1, 100))
+			_, err := s.Put(limited(t), cast(2, 1, 100), patience)
 			wantError(t, err, popeye.ErrUnavailable)
 			_, err = consumer.Receive(limited(t), 10)
 			wantError(t, err, popeye.ErrUnavailable)
@@ -155,7 +155,7 @@ func TestAServerThatDoesNotAnswerIsGivenUpAndFoundAgain(t *testing.T) {
 			wantError(t, err, popeye.ErrUnavailable)
 
 			labtest.Do(t, link.Mend)
-			until(t, "the vote is taken", func() bool { _, err := s.Put(limited(t), cast(2, 1, 100)); return err == nil })
+			until(t, "the vote is taken", func() bool { _, err := s.Put(limited(t), cast(2, 1, 100), patience); return err == nil })
 			until(t, "the vote is delivered", func() bool {
 				ds, err := consumer.Receive(limited(t), 10)
 				return err == nil && len(ds) == 1 && ds[0].Vote.Voter == voter(2)
@@ -169,7 +169,7 @@ func TestAServerNeedNotBeUpToBeOpened(t *testing.T) {
 	at := labtest.Redis(t)
 	labtest.Do(t, at.Kill)
 	s := open(t, at, redis.Config{})
-	_, err := s.Put(limited(t), cast(1, 1, 100))
+	_, err := s.Put(limited(t), cast(1, 1, 100), patience)
 	wantError(t, err, popeye.ErrUnavailable)
 	labtest.Start(t, at)
 	publish(t, s, 1, round("p", 1, popeye.First))
@@ -178,24 +178,36 @@ func TestAServerNeedNotBeUpToBeOpened(t *testing.T) {
 
 func TestACasterWhoLeavesIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
+	ctx, leave := context.WithCancel(t.Context())
+	testGivenUp(t, ctx, patience, leave)
+}
+
+func TestAServerThatIsSlowIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	testGivenUp(t, t.Context(), 50*time.Millisecond, func() {})
+}
+
+// testGivenUp casts while the server hangs, which ends with ctx or within that
+// time, and then again.
+func testGivenUp(t *testing.T, ctx context.Context, within time.Duration, leave func()) {
+	t.Helper()
 	at, s := opened(t, redis.Config{})
 	putAll(t, s, 1, 1)
 	labtest.Do(t, at.Pause)
-	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan error, 2)
 	for n := range 2 { // one is on its way, one waits
 		go func() {
-			_, err := s.Put(ctx, cast(2+n, 1, 100))
+			_, err := s.Put(ctx, cast(2+n, 1, 100), within)
 			left <- err
 		}()
 	}
-	cancel()
+	leave()
 	for range 2 {
 		wantError(t, <-left, popeye.ErrUnavailable)
 	}
 	labtest.Do(t, at.Resume)
 	for n := range 2 {
-		if a, err := s.Put(limited(t), cast(2+n, 1, 100)); err != nil || !a.Outcome.Stands() {
+		if a, err := s.Put(limited(t), cast(2+n, 1, 100), patience); err != nil || !a.Outcome.Stands() {
 			t.Fatalf("casting it again got %q, %v", a.Outcome, err)
 		}
 	}
@@ -205,7 +217,7 @@ func TestAfterShutdownNothingIsTaken(t *testing.T) {
 	t.Parallel()
 	_, s := opened(t, redis.Config{})
 	s.Shutdown()
-	_, err := s.Put(limited(t), cast(1, 1, 100))
+	_, err := s.Put(limited(t), cast(1, 1, 100), patience)
 	wantError(t, err, popeye.ErrUnavailable)
 	_, err = s.Status(limited(t))
 	wantError(t, err, popeye.ErrUnavailable)

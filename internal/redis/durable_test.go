@@ -26,7 +26,7 @@ func TestAServerThatCouldLoseVotesIsRefusedUntilItCannot(t *testing.T) {
 			if !strings.Contains(err.Error(), set[0]) || !strings.Contains(err.Error(), s.Place()) {
 				t.Fatalf("the error is %q, want that it says what to set where", err)
 			}
-			_, err = s.Put(limited(t), cast(1, 1, 100))
+			_, err = s.Put(limited(t), cast(1, 1, 100), patience)
 			wantError(t, err, popeye.ErrUnavailable)
 
 			right := map[string]string{"appendonly": "yes", "appendfsync": "always", "no-appendfsync-on-rewrite": "no", "maxmemory-policy": "noeviction"}
@@ -44,7 +44,7 @@ func TestAServerThatComesBackWithOtherSettingsIsRefused(t *testing.T) {
 	do(t, raw(t, at), "CONFIG", "SET", "appendfsync", "no")
 	do(t, raw(t, at), "CLIENT", "KILL", "TYPE", "normal")
 	until(t, "the server is refused", func() bool {
-		_, err := s.Put(limited(t), cast(1, 1, 100))
+		_, err := s.Put(limited(t), cast(1, 1, 100), patience)
 		return err != nil && strings.Contains(err.Error(), "appendfsync")
 	})
 }

@@ -56,12 +56,12 @@ func TestAServerWithRoomAgainTakesVotesAgain(t *testing.T) {
 	f.want(f.cast(1, 1, 100), popeye.Accepted, nil)
 	f.limit("1mb")
 	f.until(func() bool {
-		_, err := f.server.Put(t.Context(), f.cast(2, 1, 100))
+		_, err := f.server.Put(t.Context(), f.cast(2, 1, 100), time.Minute)
 		return errors.Is(err, popeye.ErrFull)
 	})
 	f.limit("100mb")
 	f.until(func() bool {
-		_, err := f.server.Put(t.Context(), f.cast(2, 1, 100))
+		_, err := f.server.Put(t.Context(), f.cast(2, 1, 100), time.Minute)
 		return err == nil
 	})
 }
@@ -141,7 +141,7 @@ func (*full) cast(voter byte, c popeye.Choices, s popeye.Stamp) popeye.Cast {
 
 func (f *full) want(c popeye.Cast, want popeye.Outcome, failure error) {
 	f.Helper()
-	a, err := f.server.Put(f.Context(), c)
+	a, err := f.server.Put(f.Context(), c, time.Minute)
 	if a.Outcome != want || !errors.Is(err, failure) {
 		f.Fatalf("the cast got %q, %v, want %q, %v", a.Outcome, err, want, failure)
 	}

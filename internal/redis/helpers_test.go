@@ -154,7 +154,7 @@ func cast(n int, c popeye.Choices, s popeye.Stamp) popeye.Cast {
 // put casts a vote that must be accepted.
 func put(tb testing.TB, s *redis.Server, c popeye.Cast) {
 	tb.Helper()
-	if a, err := s.Put(limited(tb), c); err != nil || a.Outcome != popeye.Accepted {
+	if a, err := s.Put(limited(tb), c, patience); err != nil || a.Outcome != popeye.Accepted {
 		tb.Fatalf("put: %q, %v, want accepted", a.Outcome, err)
 	}
 }

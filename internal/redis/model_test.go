@@ -73,7 +73,7 @@ func (w *world) put(rt *rapid.T) {
 		c := cast(w.voters, 1, 100)
 		c.Round = w.round.Round
 		casting.Go(func() {
-			if a, err := w.server.Put(limited(w.t), c); err != nil || a.Outcome != popeye.Accepted {
+			if a, err := w.server.Put(limited(w.t), c, patience); err != nil || a.Outcome != popeye.Accepted {
 				w.t.Errorf("the cast got %q, %v", a.Outcome, err)
 			}
 		})

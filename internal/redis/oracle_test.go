@@ -24,7 +24,7 @@ func TestServerDecidesAsTheDomainDoes(t *testing.T) {
 		for range rapid.IntRange(1, 25).Draw(rt, "casts") {
 			c := drawCast(rt, number)
 			want := o.cast(c)
-			got, err := s.Put(limited(t), c)
+			got, err := s.Put(limited(t), c, patience)
 			if err != nil || got != want {
 				rt.Fatalf("%+v got %+v, %v, want %+v", c, got, err, want)
 			}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"popeye"
 )
@@ -28,13 +29,14 @@ var errOutOfBounds = errors.New("its stamps and its serial have to be from 0 to 
 // Put has the server decide a cast, as popeye.Mark.Decide and popeye.Cast.Begin
 // say. Nil means that what the answer shows is on the server's disk. It may be
 // called again with the same cast, whatever it returned: that changes nothing.
+// It waits no longer than within.
 //
 // It fails with popeye.ErrNotFound when the server does not know the round,
 // popeye.ErrClosed when the round takes no votes by the server's clock,
 // popeye.ErrFull when the server's memory is short (a cast that brings nothing new
 // is answered even then), and popeye.ErrUnavailable otherwise: then the vote may
 // be there all the same.
-func (s *Server) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) {
+func (s *Server) Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return popeye.Answer{}, fmt.Errorf("%w: %w", popeye.ErrUnavailable, context.Cause(ctx))
 	}
@@ -42,7 +44,7 @@ func (s *Server) Put(ctx context.Context, c popeye.Cast) (popeye.Answer, error) 
 	if err != nil {
 		return popeye.Answer{}, fmt.Errorf("a cast for queue server %s: %w", s.cfg.Place, err)
 	}
-	return s.casts.put(ctx, c, text)
+	return s.casts.put(ctx, c, text, within)
 }
 
 // Mark returns the vote of a voter that stands on this server, and whether there

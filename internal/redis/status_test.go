@@ -121,7 +121,7 @@ func TestADefinitionThatAServerLostIsPublishedAgain(t *testing.T) {
 	t.Parallel()
 	at, s := opened(t, redis.Config{})
 	do(t, raw(t, at), "FLUSHALL")
-	_, err := s.Put(limited(t), cast(1, 1, 100))
+	_, err := s.Put(limited(t), cast(1, 1, 100), patience)
 	wantError(t, err, popeye.ErrNotFound)
 	publish(t, s, 1, round("p", 1, popeye.First))
 	putAll(t, s, 1, 1)

@@ -110,7 +110,7 @@ func TestMarksAreFreedSomeTimeAfterARoundIsFinal(t *testing.T) {
 	if keys := list(t, c, "KEYS", "{popeye}:round:*"); len(keys) != 1 {
 		t.Fatalf("%d keys are left of the round, want 1", len(keys))
 	}
-	if _, err := s.Put(limited(t), cast(7, 1, 200)); err == nil {
+	if _, err := s.Put(limited(t), cast(7, 1, 200), patience); err == nil {
 		t.Fatal("a final round without marks takes a vote again")
 	}
 }

@@ -43,7 +43,7 @@ func TestOverTLSOnlyAServerWithTheRightCertificateIsTrusted(t *testing.T) {
 		"that speaks no TLS":           {Place: at.Addr(), TLS: true, Roots: roots},
 	} {
 		c.Timeout = time.Second
-		_, err := open(t, at, c).Put(limited(t), cast(1, 1, 100))
+		_, err := open(t, at, c).Put(limited(t), cast(1, 1, 100), patience)
 		if wantError(t, err, popeye.ErrUnavailable); err == nil {
 			t.Errorf("a server %s is trusted", name)
 		}
