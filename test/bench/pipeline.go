@@ -169,6 +169,13 @@ func (s spent) since(before spent) spent {
 	}
 }
 
+func (s spent) plus(more spent) spent {
+	return spent{
+		s.poll + more.poll, s.redis + more.redis, s.worker + more.worker,
+		s.postgres + more.postgres, s.result + more.result,
+	}
+}
+
 func (p *pipeline) cpu() (s spent, err error) {
 	for _, part := range []struct {
 		process *process

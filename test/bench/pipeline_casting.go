@@ -19,18 +19,27 @@ import (
 // pipelineConnections is how many clients cast at a pipeline at the same time.
 const pipelineConnections = 64
 
-// piped is what casting through a pipeline came to.
+// turn is how long a pipeline is cast at before it is another one's turn: a slow
+// moment of the machine should slow all of them.
+const turn = 2 * time.Second
+
+// piped is a pipeline, and what casting through it came to.
 type piped struct {
-	blasted
-	// perSecond, from the first cast to the last one stored, is in blasted.
+	*pipeline
+	votes int64
+	// took is how long it was cast at, until the last vote was stored.
+	took time.Duration
+	p99s []float64
+	// spent is what the parts have used meanwhile.
 	spent spent
 	// backlog is how many votes were not stored when the casting ended.
 	backlog int64
 	// memory is what each role holds, in MiB.
-	poll, worker, result float64
+	memory struct{ poll, worker, result float64 }
 }
 
-// throughPipeline measures how fast votes can be cast, queued and recorded.
+// throughPipeline measures how fast votes can be cast, queued and recorded, with
+// one queue server and with three of them.
 func (b *bench) throughPipeline(ctx context.Context) error {
 	lua := filepath.Join(b.dir, "cast.lua")
 	if err := os.WriteFile(lua, []byte(script), 0o600); err != nil {
@@ -41,16 +50,12 @@ func (b *bench) throughPipeline(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		one, err := b.castThrough(ctx, lua, 1)
-		if err != nil {
-			return err
-		}
-		three, err := b.castThrough(ctx, lua, 3)
+		one, three, err := b.castInTurns(ctx, lua)
 		if err != nil {
 			return err
 		}
 		b.say("pipeline %d/%d: %.0f votes/s stored (%.0f with three servers), %.1f us each; backlog %d",
-			round+1, b.rounds, one.perSecond, three.perSecond, one.each(one.spent.all()), one.backlog)
+			round+1, b.rounds, one.perSecond(), three.perSecond(), one.each(one.spent.all()), one.backlog)
 		b.say("CPU of each vote with three servers: poll %.1f us, Redis %.1f us, worker %.1f us, PostgreSQL %.1f us",
 			three.each(three.spent.poll), three.each(three.spent.redis), three.each(three.spent.worker), three.each(three.spent.postgres))
 		b.enterPiped(one, three, floor)
@@ -58,60 +63,93 @@ func (b *bench) throughPipeline(ctx context.Context) error {
 	return nil
 }
 
+// perSecond is how many votes were cast and stored.
+func (r *piped) perSecond() float64 { return float64(r.votes) / r.took.Seconds() }
+
 // each is a part's processor time for one vote, in microseconds.
-func (r piped) each(used time.Duration) float64 {
+func (r *piped) each(used time.Duration) float64 {
 	return float64(used.Microseconds()) / float64(r.votes)
 }
 
-func (b *bench) castThrough(ctx context.Context, lua string, servers int) (r piped, err error) {
-	p, err := b.startPipeline(ctx, servers, popeye.First)
-	if err != nil {
-		return r, err
+// castInTurns casts through a pipeline with one queue server and through one with
+// three.
+func (b *bench) castInTurns(ctx context.Context, lua string) (one, three *piped, err error) {
+	one, three = &piped{}, &piped{}
+	both := []*piped{one, three}
+	for i, servers := range []int{1, 3} {
+		if both[i].pipeline, err = b.startPipeline(ctx, servers, popeye.First); err != nil {
+			return nil, nil, err
+		}
+		defer both[i].stop()
 	}
-	defer p.stop()
-	before, err := p.cpu()
+	for range b.blast / turn {
+		for _, r := range both {
+			if err := r.cast(ctx, lua); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	for _, r := range both {
+		if err := r.weigh(); err != nil {
+			return nil, nil, err
+		}
+		if err := r.checkStored(ctx, r.votes, len(r.p99s)); err != nil {
+			return nil, nil, err
+		}
+	}
+	return one, three, nil
+}
+
+// cast casts for a turn and waits until all that is stored.
+func (r *piped) cast(ctx context.Context, lua string) error {
+	before, err := r.cpu()
 	if err != nil {
-		return r, err
+		return err
 	}
 	began := time.Now()
-	if r.blasted, err = blast(ctx, p.poll.url, lua, pipelineConnections, b.blast); err != nil {
-		return r, fmt.Errorf("%w\npoll: %s", err, p.poll.output.String())
-	}
-	stored, err := p.stored(ctx)
+	blasted, err := blast(ctx, r.poll.url, lua, pipelineConnections, turn)
 	if err != nil {
-		return r, err
+		return fmt.Errorf("%w\npoll: %s", err, r.poll.output.String())
 	}
-	r.backlog = r.votes - stored
-	if err := p.untilStored(ctx, r.votes); err != nil {
-		return r, err
-	}
-	r.perSecond = float64(r.votes) / time.Since(began).Seconds()
-	after, err := p.cpu()
+	stored, err := r.stored(ctx)
 	if err != nil {
-		return r, err
+		return err
 	}
-	r.spent = after.since(before)
+	r.votes += blasted.votes
+	r.backlog = max(0, r.votes-stored) // what was in flight when wrk ended may be stored
+	if err := r.untilStored(ctx, r.votes); err != nil {
+		return err
+	}
+	r.took += time.Since(began)
+	after, err := r.cpu()
+	r.spent = r.spent.plus(after.since(before))
+	r.p99s = append(r.p99s, millis(blasted.p99))
+	return err
+}
+
+// weigh notes what the roles hold.
+func (r *piped) weigh() error {
 	for _, role := range []struct {
 		process *process
 		into    *float64
-	}{{p.poll, &r.poll}, {p.worker, &r.worker}, {p.result, &r.result}} {
+	}{{r.poll, &r.memory.poll}, {r.worker, &r.memory.worker}, {r.result, &r.memory.result}} {
 		megabytes, err := role.process.rss()
 		if err != nil {
-			return r, err
+			return err
 		}
 		*role.into = megabytes * 1e6 / (1 << 20)
 	}
-	return r, p.checkStored(ctx, r.votes)
+	return nil
 }
 
-// checkStored makes sure that what was acknowledged is what was counted. When
-// wrk ends, each connection may have a vote in flight.
-func (p *pipeline) checkStored(ctx context.Context, votes int64) error {
+// checkStored makes sure that what was acknowledged is what was counted. Each time
+// wrk ended, each connection may have had a vote in flight.
+func (p *pipeline) checkStored(ctx context.Context, votes int64, ends int) error {
 	r, err := resultAt(ctx, p.result.url)
 	if err != nil {
 		return err
 	}
-	if r.Total < votes || r.Total > votes+pipelineConnections {
+	if r.Total < votes || r.Total > votes+int64(ends)*pipelineConnections {
 		return fmt.Errorf("%d votes were acknowledged, %d are counted", votes, r.Total)
 	}
 	return nil
@@ -128,15 +166,15 @@ type floors struct {
 	insertCPU float64
 }
 
-func (b *bench) enterPiped(one, three piped, floor floors) {
+func (b *bench) enterPiped(one, three *piped, floor floors) {
 	const bare, xadd, insert = "bare handler, signed cookie", "redis-benchmark XADD, 64 connections", "INSERT of 1,000 rows a statement"
 	enter := func(f figure, measured, least float64) { b.table.of(f).add(measured, least) }
 	enter(figure{name: "pipeline: votes/s stored, 64 connections", target: 12_000, more: true, format: "%.0f", floor: bare},
-		one.perSecond, floor.handler.perSecond)
+		one.perSecond(), floor.handler.perSecond)
 	enter(figure{name: "pipeline: votes/s stored, 64 connections", target: 12_000, more: true, format: "%.0f", floor: xadd},
-		one.perSecond, floor.xadd)
+		one.perSecond(), floor.xadd)
 	enter(figure{name: "pipeline: backlog when casting ends", format: "%.0f"}, float64(one.backlog), 0)
-	enter(figure{name: "pipeline: cast p99", format: "%.1f ms", floor: bare}, millis(one.p99), millis(floor.handler.p99))
+	enter(figure{name: "pipeline: cast p99", format: "%.1f ms", floor: bare}, median(one.p99s), millis(floor.handler.p99))
 	cpu := func(name, against string, target, measured, least float64) {
 		enter(figure{name: "pipeline: CPU per vote, " + name, target: target, format: "%.1f us", floor: against}, measured, least)
 	}
@@ -147,13 +185,13 @@ func (b *bench) enterPiped(one, three piped, floor floors) {
 	cpu("result, nobody looking", "", 0, one.each(one.spent.result), 0)
 	cpu("all servers", "", 105, one.each(one.spent.all()), 0)
 	enter(figure{name: "pipeline: three Redis servers, two copies, votes/s", target: 0.6, more: true, format: "%.2f of one"},
-		three.perSecond/one.perSecond, 0)
+		three.perSecond()/one.perSecond(), 0)
 	cpu("all servers, three Redis servers", "", 0, three.each(three.spent.all()), 0)
 	for _, role := range []struct {
 		name     string
 		target   float64
 		measured float64
-	}{{"poll", 40, one.poll}, {"worker", 40, one.worker}, {"result", 32, one.result}} {
+	}{{"poll", 40, one.memory.poll}, {"worker", 40, one.memory.worker}, {"result", 32, one.memory.result}} {
 		enter(figure{name: "pipeline: memory under load, " + role.name, target: role.target, format: "%.1f MiB"}, role.measured, 0)
 	}
 }
