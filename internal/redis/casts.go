@@ -122,7 +122,7 @@ func (c *casts) fly() {
 		// Whoever could cast at this moment joins first: that costs nobody any time.
 		runtime.Gosched()
 		if !isFirst && !c.isWhole() {
-			time.Sleep(gather)
+			<-time.After(gather)
 		}
 		batch = c.next(batch[:0])
 		if len(batch) == 0 {

@@ -82,8 +82,8 @@ func TestAWholeCallWaitsForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const moment = answersIn / 10
 		come := []call{{0, 1}} // and then, all the calls that may be under way, and one that waits
-		for n := range time.Duration(calls) {
-			come = append(come, call{(1 + n) * moment, together})
+		for n := range calls {
+			come = append(come, call{time.Duration(n+1) * moment, together})
 		}
 		want := slices.Clone(come)
 		want[calls].at = answersIn

@@ -179,17 +179,17 @@ func TestAServerNeedNotBeUpToBeOpened(t *testing.T) {
 func TestACasterWhoLeavesIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	ctx, leave := context.WithCancel(t.Context())
-	testGivenUp(t, ctx, patience, leave)
+	testGivenUp(ctx, t, patience, leave)
 }
 
 func TestAServerThatIsSlowIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	testGivenUp(t, t.Context(), 50*time.Millisecond, func() {})
+	testGivenUp(t.Context(), t, 50*time.Millisecond, func() {})
 }
 
 // testGivenUp casts while the server hangs, which ends with ctx or within that
 // time, and then again.
-func testGivenUp(t *testing.T, ctx context.Context, within time.Duration, leave func()) {
+func testGivenUp(ctx context.Context, t *testing.T, within time.Duration, leave func()) {
 	t.Helper()
 	at, s := opened(t, redis.Config{})
 	putAll(t, s, 1, 1)
