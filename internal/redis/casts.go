@@ -18,9 +18,10 @@ const (
 	// calls is how many calls are under way at most. A second one begins only when
 	// there is a whole one waiting: fewer and larger ones cost less.
 	calls = 4
-	// gather is how long a server that has just answered is left alone, unless there
-	// is a whole call for it: casters come in small groups where they visit several
-	// servers one after the other, and every call costs a write to the disk.
+	// gather is how long a call waits, after the one before, for as many casts as that
+	// has brought, beside those that wait already: casters come in small groups where
+	// they visit several servers one after the other, and every call costs a write to
+	// the disk. An idle process wakes up to a millisecond later.
 	gather = 300 * time.Microsecond
 )
 
@@ -42,8 +43,7 @@ type pending struct {
 
 // casts brings casts to the server, alone when there is one, and together when
 // they come faster than the server answers: then the costs of a call, of an entry
-// in the stream and of a write to the disk are shared. The zero value waits for
-// send to be set.
+// in the stream and of a write to the disk are shared. Make one with newCasts.
 type casts struct {
 	// send has the server decide casts and sets their answers. Its error is that
 	// of all of them.
@@ -52,9 +52,18 @@ type casts struct {
 
 	mu      sync.Mutex
 	waiting []*pending
+	// flying is how many flights there are: series of calls, one after the other.
 	flying  int
 	closed  bool
 	flights sync.WaitGroup
+	// wanted is how many have to wait for the last flight to go on, 0 when it does
+	// not pause; enough takes a token when they do.
+	wanted int
+	enough chan struct{}
+}
+
+func newCasts(send func(ctx context.Context, batch []*pending) error) *casts {
+	return &casts{send: send, enough: make(chan struct{}, 1)}
 }
 
 // put returns the server's answer to a cast. When ctx ends first, or within has
@@ -97,7 +106,13 @@ func (c *casts) join(p *pending) bool {
 		return false
 	}
 	c.waiting = append(c.waiting, p)
-	if c.flying == 0 || c.flying < calls && len(c.waiting) >= together {
+	switch n := len(c.waiting); {
+	case c.wanted > 0:
+		if n >= c.wanted {
+			c.wanted = 0
+			c.enough <- struct{}{}
+		}
+	case c.flying == 0 || c.flying < calls && n >= together:
 		c.flying++
 		c.flights.Go(c.fly)
 	}
@@ -118,13 +133,10 @@ func (c *casts) withdraw(p *pending) {
 // along: each of them would wait as long for the same.
 func (c *casts) fly() {
 	batch := make([]*pending, 0, together)
-	for isFirst := true; ; isFirst = false {
+	for {
 		// Whoever could cast at this moment joins first: that costs nobody any time.
 		runtime.Gosched()
-		if !isFirst && !c.isWhole() {
-			<-time.After(gather)
-		}
-		batch = c.next(batch[:0])
+		batch = c.next(batch)
 		if len(batch) == 0 {
 			return
 		}
@@ -141,25 +153,43 @@ func (c *casts) fly() {
 	}
 }
 
-// isWhole reports whether as many wait as can go together.
-func (c *casts) isWhole() bool {
+// next returns those that go next, in place of the last ones of the flight. With
+// none the flight is over. One that is not alone waits for nobody: the server
+// is busy, and writes what comes meanwhile together.
+func (c *casts) next(last []*pending) []*pending {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.waiting) >= together
-}
-
-// next moves those that go next into batch. With none left, the flight is over.
-func (c *casts) next(batch []*pending) []*pending {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if c.flying == 1 {
+		c.pause(min(len(c.waiting)+len(last), together))
+	}
 	n := min(len(c.waiting), together)
 	if n == 0 {
 		c.flying--
-		return batch
+		return nil
 	}
-	batch = append(batch, c.waiting[:n]...)
+	last = append(last[:0], c.waiting[:n]...)
 	c.waiting = slices.Delete(c.waiting, 0, n)
-	return batch
+	return last
+}
+
+// pause waits until so many wait, or for a moment. The caller has the lock, and has
+// it again afterwards.
+func (c *casts) pause(wanted int) {
+	if len(c.waiting) >= wanted {
+		return
+	}
+	c.wanted = wanted
+	c.mu.Unlock()
+	select {
+	case <-c.enough:
+		c.mu.Lock()
+	case <-time.After(gather):
+		c.mu.Lock()
+		if c.wanted == 0 { // there were enough at the same moment
+			<-c.enough
+		}
+		c.wanted = 0
+	}
 }
 
 // rest returns all that wait.

@@ -176,40 +176,16 @@ func TestAServerNeedNotBeUpToBeOpened(t *testing.T) {
 	putAll(t, s, 1, 1)
 }
 
-func TestACasterWhoLeavesIsNotWaitedFor(t *testing.T) {
+func TestACastThatWasGivenUpMayBeCastAgain(t *testing.T) {
 	t.Parallel()
-	ctx, leave := context.WithCancel(t.Context())
-	testGivenUp(ctx, t, patience, leave)
-}
-
-func TestAServerThatIsSlowIsNotWaitedFor(t *testing.T) {
-	t.Parallel()
-	testGivenUp(t.Context(), t, 50*time.Millisecond, func() {})
-}
-
-// testGivenUp casts while the server hangs, which ends with ctx or within that
-// time, and then again.
-func testGivenUp(ctx context.Context, t *testing.T, within time.Duration, leave func()) {
-	t.Helper()
-	at, s := opened(t, redis.Config{})
+	at, s := opened(t, redis.Config{Timeout: patience})
 	putAll(t, s, 1, 1)
 	labtest.Do(t, at.Pause)
-	left := make(chan error, 2)
-	for n := range 2 { // one is on its way, one waits
-		go func() {
-			_, err := s.Put(ctx, cast(2+n, 1, 100), within)
-			left <- err
-		}()
-	}
-	leave()
-	for range 2 {
-		wantError(t, <-left, popeye.ErrUnavailable)
-	}
+	_, err := s.Put(limited(t), cast(2, 1, 100), 50*time.Millisecond)
+	wantError(t, err, popeye.ErrUnavailable)
 	labtest.Do(t, at.Resume)
-	for n := range 2 {
-		if a, err := s.Put(limited(t), cast(2+n, 1, 100), patience); err != nil || !a.Outcome.Stands() {
-			t.Fatalf("casting it again got %q, %v", a.Outcome, err)
-		}
+	if a, err := s.Put(limited(t), cast(2, 1, 100), patience); err != nil || !a.Outcome.Stands() {
+		t.Fatalf("casting it again got %q, %v", a.Outcome, err)
 	}
 }
 

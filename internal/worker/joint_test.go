@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"popeye/internal/worker"
 )
 
 // Each vote is on two of three servers, as it is in the long run.
@@ -185,6 +187,27 @@ func TestWhileATransactionHangsWhatWaitsForItIsTriedAgain(t *testing.T) {
 		close(gate)
 		p.pass(10 * time.Second)
 		p.wantRecorded(0, 1)
+		p.wantIdle(p.stations...)
+	})
+}
+
+// A transaction lasts as long as any of those may wait who brought something, so
+// another one's time may be over when it ends.
+func TestWhatIsRecordedIsAcknowledgedThoughItsTimeIsOver(t *testing.T) {
+	distributed(t, 3, 2, nil, func(p *pipeline) {
+		p.pass(time.Minute)
+		gate := make(chan struct{})
+		p.book.set(func(k *book) { k.gate = gate })
+		p.stations[0].take(votes(0, 1)...) // is being recorded, until Grace is over
+		synctest.Wait()
+		p.stations[1].take(votes(1, 2)...) // waits for that, as long
+		p.pass(worker.Grace / 2)
+		p.stations[2].take(votes(2, 3)...) // waits too, but may be recorded for longer
+		p.pass(worker.Grace/2 + time.Second)
+		p.wantRecorded()
+		close(gate) // with the second transaction under way
+		p.pass(time.Second)
+		p.wantRecorded(0, 1, 2)
 		p.wantIdle(p.stations...)
 	})
 }

@@ -135,13 +135,14 @@ func (m *mover) record(ctx context.Context, b *batch) error {
 	return nil
 }
 
-// ack acknowledges what is recorded. What cannot be acknowledged is delivered
-// and recorded again, which changes nothing.
+// ack acknowledges what is recorded, whether there is time left of ctx or not: this
+// consumer holds it, and nobody else can take it as long as this one lives. What
+// cannot be acknowledged is delivered and recorded again, which changes nothing.
 func (m *mover) ack(ctx context.Context, deliveries []popeye.Delivery) {
 	if len(deliveries) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, ackFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackFor)
 	defer cancel()
 	var retry backoff
 	for ctx.Err() == nil {
