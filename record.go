@@ -116,6 +116,8 @@ type QueueStatus struct {
 	Accepted map[int64]int64
 	// Progress is the last batch acknowledged by each worker.
 	Progress map[string]int64
+	// Catalog is the version of the definitions that it has, 0 for none.
+	Catalog int64
 }
 
 // Seal says that everything which one queue server took of a round before it

@@ -30,16 +30,17 @@ func progressOf(q *popeye.QueueStatus) []any {
 }
 
 // Lost returns the position from which a server has to be replayed because the
-// store lacks what the server has seen recorded, empty when it does not: as when
-// the database was put back to an earlier moment.
+// store lacks what the server has seen recorded, or has older definitions than the
+// server; empty when it does not: as when the database was put back to an earlier
+// moment.
 func (s *Store) Lost(ctx context.Context, q popeye.QueueStatus) (from string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = s.read(ctx, func(ctx context.Context) error {
 		var lost bool
 		var recorded *string
-		err := s.pool.QueryRow(ctx, "SELECT "+lacking+", (SELECT recorded FROM places WHERE place = $4 AND server = $1)",
-			append(progressOf(&q), q.Place)...).Scan(&lost, &recorded)
+		err := s.pool.QueryRow(ctx, "SELECT "+lacking+` OR $5 > (SELECT version FROM catalog),
+			(SELECT recorded FROM places WHERE place = $4 AND server = $1)`, append(progressOf(&q), q.Place, q.Catalog)...).Scan(&lost, &recorded)
 		switch {
 		case err != nil || !lost:
 			from = ""
@@ -106,12 +107,13 @@ func (s *Store) Note(ctx context.Context, q popeye.QueueStatus) error {
 const lostRounds = 1000
 
 // Restored says that everything is there again which was recorded when the
-// server had that status. The catalog gets a new version: the queue may have one
-// that the store has lost, and has to take this one again. The numbers of rounds
-// that the store may have lost are left out.
+// server had that status. The catalog gets a version above the server's: the queue
+// may have one that the store has lost, and has to take this one again. The numbers
+// of rounds that the store may have lost are left out.
 func (s *Store) Restored(ctx context.Context, q popeye.QueueStatus) error {
 	err := s.edit(ctx, func(ctx context.Context, e *edit) error {
 		e.changed = true
+		e.version = max(e.version, q.Catalog)
 		e.lastRound += lostRounds
 		_, err := e.Exec(ctx, `INSERT INTO progress AS p (server, worker, batches)
 			SELECT $1, worker, int8multirange(int8range(1, batch, '[]'))

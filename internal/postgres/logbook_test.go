@@ -94,6 +94,40 @@ func TestAStoreThatKnowsNothingOfAServerHasLostEverything(t *testing.T) {
 	expectLost(t, s, taken("a", "B", "8-0", 4), "7-0")
 }
 
+// Of what an organiser has changed there is no batch that could be missing.
+func TestAStoreWithOlderDefinitionsThanTheQueueHasLostSome(t *testing.T) {
+	t.Parallel()
+	s := openNew(t)
+	d := createPoll(t, s, "p", popeye.First)
+	q := taken("a", "A", "5-0", 0)
+	q.Catalog = version(t, s)
+	note(t, s, q)
+	expectLost(t, s, q, "")
+	q.Catalog = time.Now().Add(time.Hour).UnixMilli() // versions are times, if they can be
+	expectLost(t, s, q, "5-0")
+	note(t, s, q)
+	expectLost(t, s, q, "5-0")
+	if err := s.Restored(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	expectLost(t, s, q, "")
+	if got := version(t, s); got <= q.Catalog {
+		t.Errorf("the definitions have version %d, want one above the queue's, %d", got, q.Catalog)
+	}
+	if e := createPoll(t, s, "q", popeye.First); e.Round <= d.Round+lostRounds {
+		t.Errorf("a number was given that the queue may know: %d, after %d", e.Round, d.Round)
+	}
+}
+
+func version(t *testing.T, s *Store) int64 {
+	t.Helper()
+	c, err := s.Catalog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.Version()
+}
+
 // A copy of the database taken earlier takes its place, as after a failover to a
 // replica that lagged, or from a backup.
 func TestADatabasePutBackToAnEarlierMomentIsNoticedAndMended(t *testing.T) {

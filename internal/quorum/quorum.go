@@ -22,8 +22,8 @@
 // any of them. It takes that different votes of a voter have different stamps, and
 // that the servers of a round are the same as long as it is open. And it is not
 // promised that no second vote of a voter is acknowledged where one server has
-// lost its data, and later another one does not answer: the store then keeps the
-// first.
+// lost its data, and later another one does not answer: the store then keeps one of
+// them.
 package quorum
 
 import (

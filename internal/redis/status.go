@@ -29,7 +29,7 @@ func (s *Server) Status(ctx context.Context) (popeye.QueueStatus, error) {
 
 // readStatus reads what the script returns.
 func readStatus(parts []rueidis.RedisMessage) (status popeye.QueueStatus, err error) {
-	if len(parts) != 7 {
+	if len(parts) != 8 {
 		return status, errMalformed
 	}
 	r := reader{parts: parts}
@@ -45,6 +45,7 @@ func readStatus(parts []rueidis.RedisMessage) (status popeye.QueueStatus, err er
 		status.Accepted[number] = n
 	}
 	status.Progress = r.counts(6)
+	status.Catalog = r.number(7)
 	return status, r.err
 }
 

@@ -16,18 +16,18 @@ func TestStatusTellsHowAServerIs(t *testing.T) {
 	t.Parallel()
 	_, s := start(t, redis.Config{})
 	empty := status(t, s)
-	if empty.Place != s.Place() || empty.Server == "" || empty.Pending != 0 || !empty.Oldest.IsZero() || len(empty.Accepted) != 0 || len(empty.Progress) != 0 {
+	if empty.Place != s.Place() || empty.Server == "" || empty.Pending != 0 || !empty.Oldest.IsZero() || len(empty.Accepted) != 0 || len(empty.Progress) != 0 || empty.Catalog != 0 {
 		t.Fatalf("an empty server is %+v", empty)
 	}
-	publish(t, s, 1, round("p", 1, popeye.First), round("q", 2, popeye.Change), in(popeye.Final, round("r", 3, popeye.First)))
+	publish(t, s, 7, round("p", 1, popeye.First), round("q", 2, popeye.Change), in(popeye.Final, round("r", 3, popeye.First)))
 	before := time.Now().Add(-2 * time.Second) // clocks of two processes, and whole milliseconds
 	putAll(t, s, 1, 10)
 	unconfirmed := cast(11, 1, 100)
 	unconfirmed.Unconfirmed = true
 	put(t, s, unconfirmed)
 	got := status(t, s)
-	if got.Server != empty.Server || got.Pending != 11 || got.Oldest.Before(before) || got.Oldest.After(time.Now()) {
-		t.Fatalf("the server is %+v, want 11 pending, of which the oldest was just cast", got)
+	if got.Server != empty.Server || got.Pending != 11 || got.Oldest.Before(before) || got.Oldest.After(time.Now()) || got.Catalog != 7 {
+		t.Fatalf("the server is %+v, want 11 pending, of which the oldest was just cast, and definitions 7", got)
 	}
 	if want := map[int64]int64{1: 10, 2: 0}; !maps.Equal(got.Accepted, want) {
 		t.Fatalf("accepted are %v, want %v", got.Accepted, want)

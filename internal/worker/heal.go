@@ -11,14 +11,15 @@ import (
 // heal brings back into the store what it has lost: votes that it had committed
 // and that were acknowledged for it, as after a failover to a copy that lagged,
 // or a restored backup. The server keeps acknowledged votes for a while, and
-// recording one twice changes nothing. Votes that come meanwhile are moved as
-// ever. It returns the last failure, which has been told: then all is to be
-// done again.
+// recording one twice changes nothing. Definitions that the store has lost nobody
+// has: the server is given those that there are. Votes that come meanwhile are
+// moved as ever. It returns the last failure, which has been told: then all is to
+// be done again.
 func (s *server) heal(ctx context.Context, status popeye.QueueStatus, from string) error {
 	s.healing.Store(true)
 	defer s.healing.Store(false)
 	s.worker.metrics.replays.WithLabelValues(s.Place).Inc()
-	s.worker.Log.ErrorContext(ctx, "the store has lost votes that it had recorded: they are replayed from the queue",
+	s.worker.Log.ErrorContext(ctx, "the store has lost what it had committed: votes are replayed from the queue, changes of polls have to be made again",
 		"place", s.Place, "from", from)
 	replayed := 0
 	err := s.Watched.Replay(ctx, from, func(ctx context.Context, votes []popeye.Vote) error {

@@ -93,10 +93,11 @@ type Logbook interface {
 	// from which to replay must stay where it is.
 	Note(ctx context.Context, s popeye.QueueStatus) error
 	// Lost returns the position from which a server has to be replayed because
-	// the store lacks what the server has seen recorded, empty when it does not.
+	// the store lacks what the server has seen recorded, or has older definitions
+	// than it; empty when it does not.
 	Lost(ctx context.Context, s popeye.QueueStatus) (from string, err error)
 	// Restored says that everything is there again which was recorded when the
-	// server had that status.
+	// server had that status. The definitions get a version above the server's.
 	Restored(ctx context.Context, s popeye.QueueStatus) error
 	// Seal says that everything a server took of a round is recorded. It returns
 	// whether the round is final, and fails with popeye.ErrExists when the round

@@ -119,6 +119,6 @@ func (s *server) told(ctx context.Context, op string, err error) error {
 
 func sameStatus(a, b *popeye.QueueStatus) bool {
 	return a.Place == b.Place && a.Server == b.Server && a.Recorded == b.Recorded &&
-		a.Pending == b.Pending && a.Oldest.Equal(b.Oldest) &&
+		a.Catalog == b.Catalog && a.Pending == b.Pending && a.Oldest.Equal(b.Oldest) &&
 		maps.Equal(a.Accepted, b.Accepted) && maps.Equal(a.Progress, b.Progress)
 }

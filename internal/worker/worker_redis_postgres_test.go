@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"popeye"
+	"popeye/internal/lab"
 	"popeye/internal/lab/labtest"
 	"popeye/internal/worker"
 )
@@ -83,16 +85,54 @@ func TestOfChangesThatTwoWorkersRecordInAnyOrderTheNewestStands(t *testing.T) {
 	l.wantTally(d, want, voters*changes, 0)
 }
 
+// restorable is a lane whose database can be put back to an earlier moment.
+type restorable struct {
+	*lane
+	server *lab.Postgres
+}
+
+func newRestorable(t *testing.T) restorable {
+	t.Helper()
+	server := labtest.Postgres(t, "fsync=off")
+	if err := server.Exec(t.Context(), "postgres", "CREATE DATABASE popeye"); err != nil {
+		t.Fatal(err)
+	}
+	return restorable{newLane(t, server.DSN("popeye"), 2, 2), server}
+}
+
+func (r restorable) exec(statement string) {
+	r.Helper()
+	if err := r.server.Exec(r.Context(), "postgres", statement); err != nil {
+		r.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// keep makes the copy that restore puts in the database's place. Afterwards the
+// database is there again.
+func (r restorable) keep() {
+	r.Helper()
+	r.exec("ALTER DATABASE popeye ALLOW_CONNECTIONS false")
+	r.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'popeye'")
+	r.exec("CREATE DATABASE backup TEMPLATE popeye")
+	r.exec("ALTER DATABASE popeye ALLOW_CONNECTIONS true")
+	r.untilBack()
+}
+
+func (r restorable) restore() {
+	r.Helper()
+	r.exec("DROP DATABASE popeye WITH (FORCE)")
+	r.exec("CREATE DATABASE popeye TEMPLATE backup")
+	r.untilBack()
+}
+
+func (r restorable) untilBack() {
+	r.Helper()
+	r.until("the database is back", func() bool { _, err := r.store.Catalog(r.Context()); return err == nil })
+}
+
 func TestVotesThatARestoredDatabaseHasLostAreReplayed(t *testing.T) {
 	t.Parallel()
-	server := labtest.Postgres(t, "fsync=off")
-	exec := func(statement string) {
-		if err := server.Exec(t.Context(), "postgres", statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
-	exec("CREATE DATABASE popeye")
-	l := newLane(t, server.DSN("popeye"), 2, 2)
+	l := newRestorable(t)
 	l.work(trouble{})
 	l.work(trouble{})
 	d, kept := l.open("p", popeye.First), l.open("kept", popeye.First)
@@ -100,12 +140,7 @@ func TestVotesThatARestoredDatabaseHasLostAreReplayed(t *testing.T) {
 		l.put(s, d, 0, 50)
 	}
 	l.until("the first votes are recorded", func() bool { return l.counts(d, 50) })
-	exec("ALTER DATABASE popeye ALLOW_CONNECTIONS false")
-	exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'popeye'")
-	exec("CREATE DATABASE backup TEMPLATE popeye")
-	exec("ALTER DATABASE popeye ALLOW_CONNECTIONS true")
-
-	l.until("the database is back", func() bool { return l.counts(d, 50) })
+	l.keep()
 	for _, s := range l.servers {
 		l.put(s, d, 50, 100)
 		l.put(s, kept, 0, 20)
@@ -114,8 +149,7 @@ func TestVotesThatARestoredDatabaseHasLostAreReplayed(t *testing.T) {
 	l.close(d)
 	l.untilFinal(d)
 	l.untilIdle()
-	exec("DROP DATABASE popeye WITH (FORCE)")
-	exec("CREATE DATABASE popeye TEMPLATE backup")
+	l.restore()
 
 	l.until("the votes are back", func() bool { return l.counts(d, 100) && l.counts(kept, 20) })
 	l.close(d) // which the database has lost too
@@ -123,6 +157,30 @@ func TestVotesThatARestoredDatabaseHasLostAreReplayed(t *testing.T) {
 	l.wantTally(d, []int64{100, 0, 0}, 100, 0)
 	l.put(l.servers[0], kept, 20, 30)
 	l.until("new votes are recorded", func() bool { return l.counts(kept, 30) })
+}
+
+// There is no vote that could be missing: only the queue knows more.
+func TestAPollThatARestoredDatabaseHasLostTakesNoMoreVotes(t *testing.T) {
+	t.Parallel()
+	l := newRestorable(t)
+	l.work(trouble{})
+	kept := l.open("kept", popeye.First)
+	l.untilNoted()
+	l.keep()
+	lost := l.open("p", popeye.First)
+	l.restore()
+
+	for i, s := range l.servers {
+		l.until("the poll takes no more votes", func() bool {
+			_, err := s.Put(t.Context(), cast(lost.Round, i, 1), time.Minute)
+			return errors.Is(err, popeye.ErrNotFound)
+		})
+	}
+	again := l.open("p", popeye.First)
+	for _, d := range []popeye.Definition{kept, again} {
+		l.put(l.servers[0], d, 0, 10)
+		l.until("votes are counted", func() bool { return l.counts(d, 10) })
+	}
 }
 
 func TestAnEntryOfANewerFormatHoldsBackTheEndOfRoundsClosedAfterItAndNothingElse(t *testing.T) {

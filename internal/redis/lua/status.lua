@@ -5,8 +5,8 @@
 -- Returns the identity; the position before which everything is acknowledged; how
 -- many entries are not, about how many votes these are, and for how long the
 -- oldest of them is in the stream, in milliseconds; then a list of the rounds that
--- are not final, each with the number of confirmed votes taken, and a list of
--- workers, each with its last batch.
+-- are not final, each with the number of confirmed votes taken; a list of workers,
+-- each with its last batch; and the version of the definitions, 0 for none.
 
 -- votes returns about how many votes so many entries from a position on hold.
 local function votes(entries, from)
@@ -49,5 +49,5 @@ end
 return {
   identity(ARGV[1]), recorded, entries, from and votes(entries, from) or 0,
   from and math.floor(micros() / 1000) - parts(from) or 0,
-  accepted, progress,
+  accepted, progress, call('HGET', '{popeye}:catalog', 'version') or '0',
 }
