@@ -34,7 +34,7 @@ type piped struct {
 	spent spent
 	// backlog is how many votes were not stored when the casting ended.
 	backlog int64
-	// memory is what each role holds, in MiB.
+	// memory is the most that each role held when a turn ended, in MiB.
 	memory struct{ poll, worker, result float64 }
 }
 
@@ -90,9 +90,6 @@ func (b *bench) castInTurns(ctx context.Context, lua string) (one, three *piped,
 		}
 	}
 	for _, r := range both {
-		if err := r.weigh(); err != nil {
-			return nil, nil, err
-		}
 		if err := r.checkStored(ctx, r.votes, len(r.p99s)); err != nil {
 			return nil, nil, err
 		}
@@ -102,6 +99,10 @@ func (b *bench) castInTurns(ctx context.Context, lua string) (one, three *piped,
 
 // cast casts for a turn and waits until all that is stored.
 func (r *piped) cast(ctx context.Context, lua string) error {
+	storedBefore, err := r.stored(ctx)
+	if err != nil {
+		return err
+	}
 	before, err := r.cpu()
 	if err != nil {
 		return err
@@ -116,8 +117,11 @@ func (r *piped) cast(ctx context.Context, lua string) error {
 		return err
 	}
 	r.votes += blasted.votes
-	r.backlog = max(0, r.votes-stored) // what was in flight when wrk ended may be stored
-	if err := r.untilStored(ctx, r.votes); err != nil {
+	r.backlog = max(0, storedBefore+blasted.votes-stored) // what was in flight when wrk ended may be stored
+	if err := r.weigh(); err != nil {
+		return err
+	}
+	if err := r.untilStored(ctx, storedBefore+blasted.votes); err != nil {
 		return err
 	}
 	r.took += time.Since(began)
@@ -127,7 +131,7 @@ func (r *piped) cast(ctx context.Context, lua string) error {
 	return err
 }
 
-// weigh notes what the roles hold.
+// weigh notes what the roles hold, if it is more than before.
 func (r *piped) weigh() error {
 	for _, role := range []struct {
 		process *process
@@ -137,7 +141,7 @@ func (r *piped) weigh() error {
 		if err != nil {
 			return err
 		}
-		*role.into = megabytes * 1e6 / (1 << 20)
+		*role.into = max(*role.into, megabytes*1e6/(1<<20))
 	}
 	return nil
 }
