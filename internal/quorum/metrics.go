@@ -41,7 +41,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		}, []string{"place"}),
 		seconds: auto.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "popeye_queue_put_seconds",
-			Help:    "Time that a queue server took for one vote, failed or not.",
+			Help:    "Time that one vote took on a queue server, with its wait for a call of it, failed or not.",
 			Buckets: prometheus.ExponentialBuckets(0.00025, 2, 12),
 		}, []string{"place"}),
 		up: auto.NewGaugeVec(prometheus.GaugeOpts{

@@ -45,8 +45,8 @@ import (
 type Server interface {
 	// Put makes a vote durable, or says what stands instead. It fails with
 	// popeye.ErrNotFound where the server does not know the round, ErrClosed,
-	// ErrFull or ErrUnavailable, as when there is no answer within that time; after
-	// the last the vote may be there.
+	// ErrFull or ErrUnavailable; after the last the vote may be there. When within has
+	// passed, the server is too slow; when ctx ends first, its caster has left.
 	Put(ctx context.Context, c popeye.Cast, within time.Duration) (popeye.Answer, error)
 	// Mark tells the vote that stands for a voter on this server, if any.
 	Mark(ctx context.Context, round int64, v popeye.Voter) (popeye.Mark, bool, error)
