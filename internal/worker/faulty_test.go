@@ -27,6 +27,7 @@ import (
 func TestEveryAcknowledgedVoteIsCountedExactlyOnceWhateverFails(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			onOneProcessor(t)
 			synctest.Test(t, func(t *testing.T) { countExactlyOnce(t, seed) })
 		})
 	}

@@ -29,6 +29,7 @@ type running struct {
 
 func bench(t *testing.T, k *book, test func(b *running)) {
 	t.Helper()
+	onOneProcessor(t)
 	synctest.Test(t, func(t *testing.T) {
 		q := memory.NewQueue(memory.QueueConfig{})
 		b := &running{T: t, book: k, queue: q, metrics: prometheus.NewRegistry(), stopped: make(chan error, 1)}
