@@ -147,10 +147,7 @@ func TestADatabasePutBackToAnEarlierMomentIsNoticedAndMended(t *testing.T) {
 	if err := s.Finalise(t.Context(), d.Round); err != nil {
 		t.Fatal(err)
 	}
-	published, err := s.Catalog(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	published := version(t, s)
 
 	r := openAt(t, earlier)
 	r.rounds.add(map[int64]round{d.Round: {policy: popeye.First, options: 2, final: true}}) // what a worker remembers
@@ -170,9 +167,8 @@ func TestADatabasePutBackToAnEarlierMomentIsNoticedAndMended(t *testing.T) {
 
 	// The queue has a catalog that this database has lost, and a round whose number
 	// must not be given to another one.
-	catalog, err := r.Catalog(t.Context())
-	if err != nil || catalog.Version() <= published.Version() {
-		t.Errorf("the catalog has version %d, %v; want one above %d, which the queue has", catalog.Version(), err, published.Version())
+	if got := version(t, r); got <= published {
+		t.Errorf("the catalog has version %d, want one above %d, which the queue has", got, published)
 	}
 	if f := createPoll(t, r, "q", popeye.First); f.Round == e.Round {
 		t.Errorf("round %d was given again", f.Round)

@@ -43,7 +43,8 @@ type pending struct {
 
 // casts brings casts to the server, alone when there is one, and together when
 // they come faster than the server answers: then the costs of a call, of an entry
-// in the stream and of a write to the disk are shared. Make one with newCasts.
+// in the stream and of a write to the disk are shared. The zero value waits for
+// send to be set.
 type casts struct {
 	// send has the server decide casts and sets their answers. Its error is that
 	// of all of them.
@@ -57,13 +58,9 @@ type casts struct {
 	closed  bool
 	flights sync.WaitGroup
 	// wanted is how many have to wait for the last flight to go on, 0 when it does
-	// not pause; enough takes a token when they do.
+	// not pause; enough is closed when they do.
 	wanted int
 	enough chan struct{}
-}
-
-func newCasts(send func(ctx context.Context, batch []*pending) error) *casts {
-	return &casts{send: send, enough: make(chan struct{}, 1)}
 }
 
 // put returns the server's answer to a cast. When ctx ends first, or within has
@@ -91,7 +88,7 @@ func (c *casts) put(ctx context.Context, cast popeye.Cast, text string, within t
 func (c *casts) take(cast popeye.Cast, text string, within time.Duration) *pending {
 	p, ok := c.free.Get().(*pending)
 	if !ok {
-		p = &pending{done: make(chan struct{}, 1), late: time.NewTimer(within)}
+		return &pending{cast: cast, text: text, done: make(chan struct{}, 1), late: time.NewTimer(within)}
 	}
 	*p = pending{cast: cast, text: text, done: p.done, late: p.late}
 	p.late.Reset(within)
@@ -110,7 +107,7 @@ func (c *casts) join(p *pending) bool {
 	case c.wanted > 0:
 		if n >= c.wanted {
 			c.wanted = 0
-			c.enough <- struct{}{}
+			close(c.enough)
 		}
 	case c.flying == 0 || c.flying < calls && n >= together:
 		c.flying++
@@ -178,18 +175,15 @@ func (c *casts) pause(wanted int) {
 	if len(c.waiting) >= wanted {
 		return
 	}
-	c.wanted = wanted
+	enough := make(chan struct{})
+	c.wanted, c.enough = wanted, enough
 	c.mu.Unlock()
 	select {
-	case <-c.enough:
-		c.mu.Lock()
+	case <-enough:
 	case <-time.After(gather):
-		c.mu.Lock()
-		if c.wanted == 0 { // there were enough at the same moment
-			<-c.enough
-		}
-		c.wanted = 0
 	}
+	c.mu.Lock()
+	c.wanted = 0
 }
 
 // rest returns all that wait.

@@ -24,7 +24,7 @@ type call struct {
 
 // slowly is a server that answers each cast with its own stamp, and notes its calls.
 type slowly struct {
-	*casts
+	casts
 	began time.Time
 
 	mu    sync.Mutex
@@ -35,7 +35,7 @@ type slowly struct {
 
 func newSlowly() *slowly {
 	s := &slowly{began: time.Now()}
-	s.casts = newCasts(func(_ context.Context, batch []*pending) error {
+	s.send = func(_ context.Context, batch []*pending) error {
 		s.mu.Lock()
 		s.calls = append(s.calls, call{time.Since(s.began), len(batch)})
 		s.mu.Unlock()
@@ -44,8 +44,15 @@ func newSlowly() *slowly {
 			p.answer.Mark.Stamp = p.cast.Stamp
 		}
 		return s.fails
-	})
+	}
 	return s
+}
+
+func (s *slowly) wantCalls(t *testing.T, want ...call) {
+	t.Helper()
+	if !slices.Equal(s.calls, want) {
+		t.Errorf("the calls were %v, want %v", s.calls, want)
+	}
 }
 
 func stamped(n int) popeye.Cast { return popeye.Cast{Vote: popeye.Vote{Stamp: popeye.Stamp(n)}} }
@@ -74,9 +81,7 @@ func wantCalls(t *testing.T, come, want []call) {
 		}
 		casters.Wait()
 		s.shut()
-		if !slices.Equal(s.calls, want) {
-			t.Errorf("the calls were %v, want %v", s.calls, want)
-		}
+		s.wantCalls(t, want...)
 	})
 }
 
@@ -160,9 +165,7 @@ func TestCastersLeaveWhenTheyWant(t *testing.T) {
 					t.Errorf("they left after %s, want %s", took, soon)
 				}
 				s.shut()
-				if want := []call{{0, 1}}; !slices.Equal(s.calls, want) {
-					t.Errorf("the calls were %v, want %v", s.calls, want)
-				}
+				s.wantCalls(t, call{0, 1})
 			})
 		})
 	}
@@ -182,9 +185,7 @@ func TestCastsThatWaitForAServerThatFailsFailAlong(t *testing.T) {
 			synctest.Wait()
 		}
 		casters.Wait()
-		if want := []call{{0, 1}}; !slices.Equal(s.calls, want) {
-			t.Errorf("the calls were %v, want %v", s.calls, want)
-		}
+		s.wantCalls(t, call{0, 1})
 		s.fails = nil
 		if a, err := s.put(t.Context(), stamped(1), "", time.Minute); err != nil || a.Mark.Stamp != 1 {
 			t.Errorf("the next cast got %+v, %v", a, err)

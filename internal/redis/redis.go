@@ -98,7 +98,7 @@ type Server struct {
 	cfg     Config
 	client  rueidis.Client
 	scripts scripts
-	casts   *casts
+	casts   casts
 	room    room
 }
 
@@ -118,7 +118,7 @@ func Open(c Config) (*Server, error) {
 	}
 	s := &Server{cfg: c, client: client, scripts: scripts}
 	s.room = room{share: c.Share, began: time.Now(), ask: s.memory}
-	s.casts = newCasts(s.send)
+	s.casts.send = s.send
 	return s, nil
 }
 

@@ -197,7 +197,7 @@ func (l *lane) put(s *redis.Server, d popeye.Definition, from, to int) {
 
 func (l *lane) putOne(s *redis.Server, c popeye.Cast) {
 	l.Helper()
-	if a, err := s.Put(l.Context(), c, time.Minute); err != nil || !a.Outcome.Stands() {
+	if a, err := s.Put(l.Context(), c, patience); err != nil || !a.Outcome.Stands() {
 		l.Fatalf("put: %q, %v", a.Outcome, err)
 	}
 }

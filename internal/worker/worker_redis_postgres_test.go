@@ -94,7 +94,7 @@ type restorable struct {
 func newRestorable(t *testing.T) restorable {
 	t.Helper()
 	server := labtest.Postgres(t, "fsync=off")
-	if err := server.Exec(t.Context(), "postgres", "CREATE DATABASE popeye"); err != nil {
+	if err := server.CreateDatabase(t.Context(), "popeye"); err != nil {
 		t.Fatal(err)
 	}
 	return restorable{newLane(t, server.DSN("popeye"), 2, 2), server}
@@ -172,7 +172,7 @@ func TestAPollThatARestoredDatabaseHasLostTakesNoMoreVotes(t *testing.T) {
 
 	for i, s := range l.servers {
 		l.until("the poll takes no more votes", func() bool {
-			_, err := s.Put(t.Context(), cast(lost.Round, i, 1), time.Minute)
+			_, err := s.Put(t.Context(), cast(lost.Round, i, 1), patience)
 			return errors.Is(err, popeye.ErrNotFound)
 		})
 	}
